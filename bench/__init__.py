@@ -1,0 +1,1 @@
+"""Speed, shown as ratios against a named alternative in the same run."""

@@ -1,0 +1,7 @@
+"""Run entrepot as ``python -m entrepot``."""
+
+import sys
+
+from entrepot.cli import main
+
+sys.exit(main())

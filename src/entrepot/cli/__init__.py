@@ -1,0 +1,112 @@
+"""The commands: what a person types. Each lives in a module that is imported when it is called, and not before."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, Group
+
+from entrepot.errors import EntrepotError
+
+__all__ = ["app", "main"]
+
+_TOUR = """
+**entrepot** is the open system for scarce and controlled AI compute: it knows every chip and rule with its
+source, says what a chip delivers, who may transfer what to whom, what is surplus, and clears a market in which
+buyers bid in *work* and get the best lawful mix of *chips* at prices that anyone can verify.
+
+A first tour:
+
+    entrepot catalogue show nvidia-h20-sxm-96gb        what is known of a chip, and who says so
+    entrepot check nvidia-h20-sxm-96gb --from US --to CN --on 2025-04-08
+    entrepot check nvidia-h20-sxm-96gb --from US --to CN --on 2025-04-16 --letter us-2025-04-nvidia-h20
+    entrepot size deepseek-r1 --requests-per-s 914 --chip nvidia-h20-sxm-96gb
+    entrepot compare deepseek-r1 --chips nvidia-h20-sxm-96gb,nvidia-h200-sxm-141gb
+    entrepot clear examples/spring-2025 --save result  who gets what, at which prices
+    entrepot verify result                             prove it from the order book alone
+    entrepot ledger provenance result                  where each unit came from
+    entrepot report examples/spring-2025               everything in one page to look at
+    entrepot init my-scenario                          a small scenario to start from
+"""
+
+_KNOW = Group("Know (capacity planner, compliance officer)", sort_key=1)
+_TRADE = Group("Trade (holder, buyer, market operator)", sort_key=2)
+_KEEP = Group("Keep and show (everyone)", sort_key=3)
+_SETUP = Group("Set up", sort_key=4)
+
+app = App(
+    name="entrepot",
+    help=_TOUR,
+    help_format="markdown",
+    help_epilogue="Exit codes: 0 yes, 1 no, 2 usage, 3 bad input, 4 not found, 5 conflict, 6 a fact is missing, 8 not "
+    "proven, 70 our fault. Every command takes -o table|json|jsonl|csv|md|parquet.",
+    version_flags=["--version"],
+    group_commands=_SETUP,
+)
+
+_catalogue = App(name="catalogue", help="Chips, models, prices and claims: every figure with its source.", group=_KNOW)
+app.command(_catalogue)
+_catalogue.command("entrepot.cli.catalogue:list_things", name="list", help="List chips, models, prices, claims or mixes.")
+_catalogue.command("entrepot.cli.catalogue:show", name="show", help="Everything known of one chip or model.")
+_catalogue.command("entrepot.cli.catalogue:compare", name="compare", help="Set chips side by side, with bars.")
+_catalogue.command(
+    "entrepot.cli.catalogue:add_model", name="add-model", help="Take in a model from its Hugging Face config.json."
+)
+app.command(
+    "entrepot.cli.check:check", name="check", group=_KNOW,
+    help="May this chip go from here to there, on this day, as a sale or as a lease?",
+)
+app.command("entrepot.cli.work:size", name="size", group=_KNOW, help="What does this service need, in each kind of chip?")
+app.command("entrepot.cli.work:compare", name="compare", group=_KNOW, help="Which chip is worth what for this work?")
+app.command("entrepot.cli.market:surplus", name="surplus", group=_TRADE, help="What is left after own needs and reserve?")
+app.command("entrepot.cli.market:clear", name="clear", group=_TRADE, help="Who gets what, at which prices.")
+app.command("entrepot.cli.market:verify", name="verify", group=_TRADE, help="Prove a clearing from its order book alone.")
+_ledger = App(name="ledger", help="Who holds what, where each unit came from, who owes what.", group=_KEEP)
+app.command(_ledger)
+_ledger.command("entrepot.cli.ledger:balance", name="balance", help="Balances of all accounts, or of some.")
+_ledger.command("entrepot.cli.ledger:journal", name="journal", help="The entries, in order.")
+_ledger.command("entrepot.cli.ledger:provenance", name="provenance", help="The chain from vendor to holder of each lot of units.")
+_ledger.command("entrepot.cli.ledger:audit", name="audit", help="Recompute the whole chain and every balance.")
+app.command("entrepot.cli.story:report", name="report", group=_KEEP, help="The whole way through, as tables and as one HTML page.")
+app.command("entrepot.cli.story:init", name="init", group=_SETUP, help="Write a small scenario to start from.")
+app.register_install_completion_command(name="completion", help="Install shell completion (bash, zsh, fish).", group=_SETUP)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Every error of ours ends in one message on stderr and its own exit code; a traceback is shown only to those who set
+    ``ENTREPOT_DEBUG``.
+    """
+    try:
+        result = app(list(argv) if argv is not None else None, result_action="return_value")
+        sys.stdout.flush()
+    except EntrepotError as error:
+        return _say(str(error), error.exit_code)
+    except BrokenPipeError:
+        # The reader went away (``| head``): point stdout elsewhere so that the interpreter's own flush stays silent.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return _say("stopped", 130)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _say(f"{where}{error.strerror or error}\n  Check that the path exists and that you may read or write it.", 3)
+    except Exception as error:  # noqa: BLE001 - the last door: a person gets a sentence, not a traceback
+        if os.environ.get("ENTREPOT_DEBUG"):
+            raise
+        return _say(
+            f"something of ours broke: {type(error).__name__}: {error}\n"
+            "  This is a bug. Set ENTREPOT_DEBUG=1 to see where, and please report it.",
+            EntrepotError.exit_code,
+        )
+    return result if isinstance(result, int) else 0
+
+
+def _say(message: str, code: int) -> int:
+    colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    red, end = ("\033[31m", "\033[0m") if colour else ("", "")
+    print(f"{red}error:{end} {message}", file=sys.stderr)
+    return code

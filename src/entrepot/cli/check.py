@@ -1,0 +1,168 @@
+"""``entrepot check``: may this chip go from this party to that one, on this day, as a sale or as a lease?"""
+
+from __future__ import annotations
+
+import datetime as dt
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from entrepot import catalogue, controls
+from entrepot.cli.output import Output, emit, note
+from entrepot.controls.records import Decision, Outcome, PartyFacts, Provenance, Transfer, TransferKind
+from entrepot.errors import Fault, InputError
+
+__all__ = ["check"]
+
+_EXIT = {Outcome.NO_LICENCE: 0, Outcome.EXCEPTION: 6, Outcome.UNKNOWN: 6}
+
+
+def check(
+    chip: str | None = None,
+    *,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    to: str | None = None,
+    on: dt.date | None = None,
+    kind: TransferKind | None = None,
+    hq: str | None = None,
+    parent_hq: str | None = None,
+    sender_hq: str | None = None,
+    letter: Annotated[list[str] | None, Parameter(negative=())] = None,
+    listed: Annotated[list[str] | None, Parameter(negative=())] = None,
+    screened_clear: Annotated[bool, Parameter(negative=())] = False,
+    civil_end_use: Annotated[bool, Parameter(negative=())] = False,
+    no_known_violation: Annotated[bool, Parameter(negative=())] = False,
+    imported_on: dt.date | None = None,
+    scenario: Path | None = None,
+    variant: str | None = None,
+    output: Annotated[Output | None, Parameter(name="*")] = None,
+) -> int:
+    """Say whether an act may go ahead, which paragraph says so, what is missing and what would change it.
+
+    What you do not state is unknown, and unknown is never "allowed": add the facts that you know.
+
+        entrepot check h20-sxm-96gb --from US --to CN --on 2025-04-08 --screened-clear --civil-end-use
+
+    The same export by a vendor that has received the letter of April 2025:
+
+        entrepot check h20-sxm-96gb --from US --to CN --on 2025-04-16 --letter us-2025-04-nvidia-h20
+            --screened-clear --civil-end-use
+
+    Every lot against every bid of a scenario:
+
+        entrepot check --scenario examples/spring-2025 --on 2025-05-20
+
+    This helps people stay within the law. It is not legal advice. Exit 0: may go ahead; 1: licence required or
+    prohibited; 6: a fact is missing, or an exception's conditions must be met by a person.
+
+    Parameters
+    ----------
+    chip: the accelerator, by id or name
+    from_: country where it is (ISO 3166-1, two letters)
+    to: country where it goes; for a compute lease, where it stays
+    on: the day on which the law is read, e.g. 2025-04-16
+    kind: export, re-export, transfer-in-country, compute-lease or domestic; worked out from the countries if left out
+    hq: country of the recipient's headquarters; the destination if left out
+    parent_hq: country of the recipient's ultimate parent; the headquarters' if left out
+    sender_hq: country of the sender's headquarters; the origin if left out
+    letter: an is-informed letter that the sender has received (may be given again)
+    listed: an entry of the recipient on a restricted-party list, e.g. entity-list:fn4 (may be given again)
+    screened_clear: both parties were screened and stand on no restricted-party list
+    civil_end_use: neither party is a military end user, and no supercomputer end use is known
+    no_known_violation: neither party knows of a violation in the item
+    imported_on: when the units came to the country in which they are
+    scenario: check every lot against every bid of this scenario instead
+    variant: the scenario's reading of contested facts
+    """
+    show = output or Output()
+    if scenario is not None:
+        return _scenario(scenario, on, variant, show)
+    missing = [name for name, value in (("CHIP", chip), ("--from", from_), ("--to", to), ("--on", on)) if value is None]
+    if missing or chip is None or from_ is None or to is None or on is None:
+        raise InputError(
+            Fault("check", f"{', '.join(missing)} not given", "Name the chip, --from, --to and --on, or a --scenario.")
+        )
+    origin, destination = _country("--from", from_), _country("--to", to)
+    screened: tuple[str, ...] | None = () if screened_clear else None
+    military = False if civil_end_use else None
+    violation = False if no_known_violation else None
+    seat = _country("--hq", hq) if hq else destination
+    recipient = PartyFacts(
+        "recipient", seat, _country("--parent-hq", parent_hq) if parent_hq else seat, tuple(listed) if listed else screened,
+        military, military, (), violation,
+    )  # fmt: skip
+    home = _country("--sender-hq", sender_hq) if sender_hq else origin
+    sender = PartyFacts("sender", home, home, screened, military, military, _letters(letter or []), violation)
+    act = Transfer(
+        catalogue.accelerator(chip).id, kind or _kind(origin, destination), origin, destination, sender, recipient, on,
+        Provenance(imported_on=imported_on),
+    )  # fmt: skip
+    decision = controls.decide(act)
+    if show.output == "table":
+        print(controls.explain(decision))
+    else:
+        emit([_row(decision)], kind="decision", output=show)
+    return _EXIT.get(decision.outcome, 1)
+
+
+def _kind(origin: str, destination: str) -> TransferKind:
+    if origin == "US":
+        return TransferKind.DOMESTIC if destination == "US" else TransferKind.EXPORT
+    return TransferKind.IN_COUNTRY if origin == destination else TransferKind.REEXPORT
+
+
+def _country(option: str, code: str) -> str:
+    known = controls.countries()
+    if code.upper() not in known:
+        near = [c for c, name in known.items() if code.lower() in name.lower()][:3]
+        hint = f"Did you mean {', '.join(f'{c} ({known[c]})' for c in near)}?" if near else "Write two letters, e.g. CN."
+        raise InputError(Fault(option, f"{code!r} is not an ISO 3166-1 country code", hint))
+    return code.upper()
+
+
+def _letters(ids: list[str]) -> tuple[str, ...]:
+    known = controls.letters()
+    for one in ids:
+        if one not in known:
+            raise InputError(Fault("--letter", f"no letter is called {one!r}", f"Known: {', '.join(known)}."))
+    return tuple(ids)
+
+
+def _row(decision: Decision) -> dict[str, object]:
+    act = decision.transfer
+    return {
+        "accelerator": act.accelerator,
+        "kind": act.kind,
+        "from": act.origin,
+        "to": act.destination,
+        "on": act.on,
+        "outcome": decision.outcome,
+        "allowed": decision.allowed,
+        "item_class": decision.item_class,
+        "review_policy": decision.review_policy,
+        "citations": decision.citations,
+        "reasons": [
+            {"rule": r.rule, "citation": r.citation, "outcome": r.outcome, "status": r.status, "text": r.text, "source": r.source}
+            for r in decision.reasons
+        ],
+        "missing": decision.missing,
+        "would_change": decision.would_change,
+        "conditions": decision.conditions,
+        "inputs": decision.inputs,
+        "law_known_to": decision.law_known_to,
+    }  # fmt: skip
+
+
+def _scenario(path: Path, on: dt.date | None, variant: str | None, show: Output) -> int:
+    api = import_module("entrepot.api")  # the scenario needs tables; a single check does not
+    scenario = api.load(path, as_of=on, variant=variant)
+    decided = api.decisions(scenario)
+    rows = [{"lot": lot, "bid": bid, **_row(decision)} for (lot, bid), decision in decided.items()]
+    if show.output == "table":
+        brief = ("lot", "bid", "accelerator", "kind", "from", "to", "outcome", "item_class", "citations")
+        rows = [{k: row[k] for k in brief} for row in rows]
+    emit(rows, kind="decisions", output=show)
+    note(f"Law as known on {controls.LAW_KNOWN_TO}; read for {scenario.as_of}. Not legal advice.")
+    return 0 if all(d.allowed for d in decided.values()) else 1

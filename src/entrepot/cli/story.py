@@ -1,0 +1,79 @@
+"""``entrepot report`` and ``entrepot init``: tell the whole story, and start one's own."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from entrepot import api, scenario
+from entrepot.cli.output import Output, emit, note, stderr_console
+from entrepot.report import tables
+
+__all__ = ["init", "report"]
+
+
+def report(
+    folder: Annotated[Path, Parameter(name="SCENARIO")],
+    *,
+    to: Path = Path("report.html"),
+    on: dt.date | None = None,
+    variant: str | None = None,
+    output: Annotated[Output | None, Parameter(name="*")] = None,
+) -> None:
+    """Go the whole way: clear the market on every date and under every reading, and write one HTML page.
+
+        entrepot report examples/spring-2025
+        entrepot report examples/mixed-fleet --to mixed-fleet.html
+
+    Parameters
+    ----------
+    folder: the scenario's folder
+    to: where the page goes
+    on: tell this day's market (the scenario's other dates are set beside it)
+    variant: the reading of contested facts that is told
+    """
+    with stderr_console().status("Clearing the market on every date and under every reading…"):
+        told = api.story(folder, as_of=on, variant=variant)
+        page = api.report(told, to)
+    main = told.main
+    sections = {
+        "dates": (f"{main.scenario.title}: the same market on each date", tables.dates_compared(told)),
+        "who_got_what": (f"Who got what on {main.scenario.as_of}", tables.who_got_what(main)),
+        "prices": ("Prices: uniform per pool", tables.prices_summary(main)),
+        "unserved": ("What stayed unserved, and why", tables.unserved(main)),
+        "permits": ("Permits and refusals", tables.permits_summary(main)),
+    }
+    if len(told.variants) > 1:
+        sections["variants"] = ("The same date under each reading of contested facts", tables.variants_compared(told))
+    emit(
+        {name: table.to_dicts() for name, (_, table) in sections.items()},
+        kind="story",
+        output=output or Output(),
+        titles={name: title for name, (title, _) in sections.items()},
+    )
+    note(
+        f"\nWrote {page} ({page.stat().st_size / 1024:,.0f} KiB, one file, no outside requests): open it in a browser.\n"
+        f"Try next:\n"
+        f"  entrepot clear {folder} --save result     then  entrepot verify result\n"
+        f"  entrepot check --scenario {folder}        every lot against every bid, with paragraphs\n"
+        f"  entrepot catalogue show nvidia-h20-sxm-96gb\n"
+        f"  entrepot init my-scenario                 write your own"
+    )
+
+
+def init(folder: Path) -> None:
+    """Write a small scenario to start from: it reads and clears as it stands.
+
+        entrepot init my-scenario
+        entrepot clear my-scenario
+
+    Parameters
+    ----------
+    folder: a new folder
+    """
+    for file in scenario.init(folder):
+        print(file)
+    note(f"Try: entrepot clear {folder}")

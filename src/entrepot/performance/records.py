@@ -1,0 +1,122 @@
+"""What is asked of a chip, and what does it deliver?
+
+Work is counted in output tokens of a service's own mix: one Mtok is 10^6 output tokens together with the input tokens
+that the mix brings along. A rate is Mtok per device-hour, under the service's SLO, with the layout that reaches it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from entrepot.catalogue.records import NumberFormat
+
+__all__ = ["Binding", "Estimate", "Interval", "Layout", "Slo", "Workload"]
+
+F64: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Slo:
+    """Limits that a request is promised: milliseconds at ``percentile``; ``None`` is no limit."""
+
+    ttft_ms: float | None
+    tpot_ms: float | None
+    percentile: float = 50.0
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One service as the performance model sees it.
+
+    Attributes
+    ----------
+    isl, osl, share : (buckets,) input tokens, output tokens, share of requests; shares sum to 1
+    prefix_hit_share : share of input tokens found in the prefix cache, 0..1
+    """
+
+    id: str
+    model: str
+    isl: F64
+    osl: F64
+    share: F64
+    slo: Slo
+    prefix_hit_share: float = 0.0
+
+    @property
+    def mean_isl(self) -> float:
+        """Mean input tokens of a request."""
+        return float(self.isl @ self.share)
+
+    @property
+    def mean_osl(self) -> float:
+        """Mean output tokens of a request."""
+        return float(self.osl @ self.share)
+
+
+class Binding(StrEnum):
+    """What holds the rate down."""
+
+    COMPUTE = "compute"
+    BANDWIDTH = "memory bandwidth"
+    KV_MEMORY = "KV memory"
+    COMMUNICATION = "communication"
+    OVERHEAD = "step overhead"
+    TTFT = "TTFT limit"
+    TPOT = "TPOT limit"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a replica is laid out: ``devices`` = data_parallel x tensor_parallel."""
+
+    weight_format: NumberFormat
+    kv_bits: int
+    tensor_parallel: int
+    data_parallel: int
+    expert_parallel: int
+    batch: int  # concurrent sequences in the replica
+
+    @property
+    def devices(self) -> int:
+        """Devices in one replica."""
+        return self.tensor_parallel * self.data_parallel
+
+    def __str__(self) -> str:
+        """Return the layout in the field's shorthand, e.g. ``FP8 TP8 EP8 batch 256``."""
+        dp = f" DP{self.data_parallel}" if self.data_parallel > 1 else ""
+        ep = f" EP{self.expert_parallel}" if self.expert_parallel > 1 else ""
+        return f"{self.weight_format.upper()} TP{self.tensor_parallel}{dp}{ep} batch {self.batch}"
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure and how far off it may be: ``low <= central <= high``."""
+
+    low: float
+    central: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What one chip delivers on one workload under its SLO, or why it does not.
+
+    ``mtok_per_device_hour`` is ``None`` exactly where ``reason`` says why: unknown figures, no fit in memory, or no
+    layout within the SLO. ``basis`` is ``"datasheet"`` until a calibration exists for the chip's architecture.
+    """
+
+    workload: str
+    accelerator: str
+    mtok_per_device_hour: Interval | None
+    layout: Layout | None
+    ttft_ms: float | None
+    tpot_ms: float | None
+    binds: Binding | None
+    physical_limit_mtok_per_device_hour: float | None
+    basis: str
+    reason: str
