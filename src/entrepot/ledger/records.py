@@ -12,6 +12,8 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass
 
+import polars as pl
+
 from entrepot.errors import Fault, InputError
 from entrepot.ledger.accounts import STATES_OF_MONEY, STATES_OF_UNITS, Account
 from entrepot.ledger.slots import Slot
@@ -121,7 +123,9 @@ class Entry:
 
         The lots that this entry brought in stay known: an entry once written is not unwritten.
         """
-        undone = tuple(Posting(p.account, p.commodity, -p.quantity, p.unit_lot, p.slot) for p in self.postings)
+        undone = tuple(
+            Posting(p.account, p.commodity, -p.quantity, p.unit_lot, p.slot) for p in self.postings
+        )
         return Entry(id or f"{self.id}/reversal", at, cause, undone, reverses=self.id)
 
 
@@ -160,6 +164,18 @@ class Audit:
     def ok(self) -> bool:
         """Return whether nothing was found."""
         return not self.breaks
+
+    def table(self) -> pl.DataFrame:
+        """Return the breaks as a table: entry, what."""
+        rows = [(found.entry, found.what) for found in self.breaks]
+        return pl.DataFrame(rows, schema={"entry": pl.String, "what": pl.String}, orient="row")
+
+    def __str__(self) -> str:
+        """Return the finding as a person would report it."""
+        looked = f"{self.entries} entries with {self.postings} postings"
+        if self.ok:
+            return f"{looked}: every hash and every balance holds. Head {self.head[:16]}."
+        return "\n".join([f"{looked}: {len(self.breaks)} breaks.", *(f"  {found}" for found in self.breaks)])
 
 
 def canonical(entry: Entry) -> str:
@@ -213,18 +229,28 @@ def _faults(entry: Entry) -> list[Fault]:
     where = f"entry {entry.id!r}"
     faults: list[Fault] = []
     if not _plain(entry.id) or not _plain(entry.cause):
-        faults.append(Fault(where, "its id or cause is empty or unprintable", "Write one line of text for each."))
+        faults.append(
+            Fault(where, "its id or cause is empty or unprintable", "Write one line of text for each.")
+        )
     if entry.at.utcoffset() != dt.timedelta(0) or entry.at.year < 1000:
         faults.append(Fault(where, f"its time {entry.at!r} is not UTC", "Give a datetime with tzinfo=UTC."))
     if not entry.postings:
         faults.append(Fault(where, "has no posting", "Give at least the two sides of what happened."))
-    if not all(_plain(text) for text in (entry.settles or "-", "-" if entry.reverses is None else entry.reverses)):
-        faults.append(Fault(where, "settles or reverses something unprintable", "Give ids as they were written."))
+    if not all(
+        _plain(text) for text in (entry.settles or "-", "-" if entry.reverses is None else entry.reverses)
+    ):
+        faults.append(
+            Fault(where, "settles or reverses something unprintable", "Give ids as they were written.")
+        )
     for lot in entry.unit_lots:
         texts = [lot.id, lot.accelerator, lot.note or "-", *lot.conditions]
         texts += [text for text in (lot.imported_from, lot.authorisation, lot.parent) if text is not None]
         if not all(_plain(text) for text in texts):
-            faults.append(Fault(f"{where}, unit lot {lot.id!r}", "has empty or unprintable text", "Write it in one line."))
+            faults.append(
+                Fault(
+                    f"{where}, unit lot {lot.id!r}", "has empty or unprintable text", "Write it in one line."
+                )
+            )
     sums: dict[tuple[str, str, str], int] = defaultdict(int)
     for line, posting in enumerate(entry.postings):
         faults.extend(_posting_faults(f"{where}, posting {line}", posting))
@@ -233,7 +259,11 @@ def _faults(entry: Entry) -> list[Fault]:
         if total != 0:
             of = "".join([f" of lot {unit_lot}" if unit_lot else "", f" in slot {slot}" if slot else ""])
             faults.append(
-                Fault(where, f"{commodity}{of} sums to {total:+}, not to 0", "What comes in must come from somewhere.")
+                Fault(
+                    where,
+                    f"{commodity}{of} sums to {total:+}, not to 0",
+                    "What comes in must come from somewhere.",
+                )
             )
     return faults
 
@@ -253,15 +283,31 @@ def _posting_faults(where: str, posting: Posting) -> list[Fault]:
     quantity = posting.quantity
     if type(quantity) is not int or quantity == 0 or abs(quantity) > QUANTITY_MAX:
         faults.append(
-            Fault(where, f"quantity {quantity!r} is not a whole number from 1 to 10^15", "Count devices or minor units.")
+            Fault(
+                where,
+                f"quantity {quantity!r} is not a whole number from 1 to 10^15",
+                "Count devices or minor units.",
+            )
         )
     if not _plain(posting.commodity) or (posting.unit_lot and not _plain(posting.unit_lot)):
-        faults.append(Fault(where, "its commodity or unit lot is empty or unprintable", "Name an accelerator or a currency."))
+        faults.append(
+            Fault(
+                where,
+                "its commodity or unit lot is empty or unprintable",
+                "Name an accelerator or a currency.",
+            )
+        )
     if posting.unit_lot and state in STATES_OF_MONEY:
-        faults.append(Fault(where, f"devices cannot be {state!r}", f"Post them to one of {', '.join(STATES_OF_UNITS)}."))
+        faults.append(
+            Fault(where, f"devices cannot be {state!r}", f"Post them to one of {', '.join(STATES_OF_UNITS)}.")
+        )
     if not posting.unit_lot and state in STATES_OF_UNITS:
         faults.append(
-            Fault(where, f"{posting.commodity} has no unit lot, but {state!r} holds devices", "Say of which lot the devices are.")
+            Fault(
+                where,
+                f"{posting.commodity} has no unit lot, but {state!r} holds devices",
+                "Say of which lot the devices are.",
+            )
         )
     if posting.slot and not posting.unit_lot:
         faults.append(Fault(where, "money counts always, not in a slot", "Leave its slot empty."))

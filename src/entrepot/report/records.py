@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from entrepot.controls.records import Decision
 from entrepot.market.records import Clearing
+from entrepot.planning.records import Surplus
 from entrepot.scenario.records import Scenario
 
 if TYPE_CHECKING:
     from entrepot.market.verify import Verification
-    from entrepot.planning.surplus import Surplus
 
 __all__ = ["Run", "Story"]
 

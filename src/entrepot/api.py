@@ -1,0 +1,302 @@
+"""One way through the house: from files that a person wrote to a cleared market, a settled ledger and a report.
+
+::
+
+    scenario ─► rates ─► surplus ─► permits ─► book ─► clearing ─► verified ─► settled ─► report
+
+Each step is a function from immutable tables to immutable tables; files are read in `load`, and the ledger's storage is
+named by the caller.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from entrepot import catalogue
+from entrepot import ledger as books
+from entrepot import market, performance, planning
+from entrepot import report as pages
+from entrepot import scenario as scenarios
+from entrepot.catalogue import demand as public_demand
+from entrepot.catalogue.records import Accelerator, Model
+from entrepot.controls import decide, decide_many
+from entrepot.controls.records import Decision, PartyFacts, Provenance, Transfer, TransferKind
+from entrepot.errors import Unproven
+from entrepot.market.records import Clearing
+from entrepot.market.verify import Verification
+from entrepot.performance.records import Slo, Workload
+from entrepot.planning.surplus import Surplus
+from entrepot.report.records import Run, Story
+from entrepot.scenario.records import Bid, Lot, LotKind, Party, Scenario
+
+__all__ = [
+    "Run",
+    "Story",
+    "check",
+    "clear",
+    "compare",
+    "decisions",
+    "load",
+    "permits",
+    "rates",
+    "report",
+    "run",
+    "size",
+    "story",
+    "surplus",
+    "transfer",
+    "verify",
+    "workload",
+]
+
+
+def load(path: str | Path, *, as_of: dt.date | None = None, variant: str | None = None) -> Scenario:
+    """Read a scenario folder.
+
+    Parameters
+    ----------
+    as_of : the day on which the law is read and the market cleared, instead of the scenario's own
+    variant : the reading of contested facts, instead of the scenario's default
+
+    Raises
+    ------
+    InputError : with every fault found: file, row, field and mend
+    """
+    return scenarios.read(path, as_of=as_of, variant=variant)
+
+
+def workload(scenario: Scenario, service: str) -> Workload:
+    """Return one service of a scenario as the performance model sees it."""
+    s = scenario.services[service]
+    return Workload(s.id, s.model, s.isl, s.osl, s.share, Slo(s.ttft_ms, s.tpot_ms), s.prefix_hit_share)
+
+
+def rates(scenario: Scenario) -> pl.DataFrame:
+    """Estimate what each chip of the scenario delivers for each of its services.
+
+    Returns
+    -------
+    One row per service and accelerator; ``mtok_per_device_hour`` is the end of the interval that the scenario's
+    ``rate_basis`` names, null with a ``reason`` where there is no rate.
+    """
+    chips = sorted({h.accelerator for h in scenario.holdings} | {x.accelerator for x in scenario.lots})
+    table = performance.rates(
+        [workload(scenario, s) for s in scenario.services],
+        [catalogue.accelerator(c) for c in chips],
+        {s.model: catalogue.model(s.model) for s in scenario.services.values()},
+    )
+    chosen = pl.col(f"mtok_per_device_hour_{scenario.rate_basis}")
+    return table.rename({"workload": "service"}).with_columns(chosen.alias("mtok_per_device_hour"))
+
+
+def surplus(scenario: Scenario, of_rates: pl.DataFrame | None = None) -> Surplus:
+    """Return what each holding has left after its party's own services and reserve, period by period."""
+    return planning.surplus(scenario, rates(scenario) if of_rates is None else of_rates)
+
+
+def _party(party: Party) -> PartyFacts:
+    return PartyFacts(
+        id=party.id,
+        headquarters=party.headquarters,
+        ultimate_parent_headquarters=party.ultimate_parent_headquarters,
+        listings=party.listings,
+        military_end_user=party.military_end_user,
+        supercomputer_end_use=party.supercomputer_end_use,
+        letters=party.letters,
+        knowledge_of_violation=party.knowledge_of_violation,
+    )
+
+
+def transfer(scenario: Scenario, lot: Lot, bid: Bid) -> Transfer:
+    """Return the act that serving ``bid`` from ``lot`` would be, with the facts that the law asks about.
+
+    A lease leaves the devices where they are. A sale takes them to the buyer's site: out of the United States it is an
+    export, inside one foreign country a transfer, between two a re-export.
+    """
+    held = next((h for h in scenario.holdings if h.id == lot.holding), None)
+    ordered = next((o for o in scenario.orders if o.id == lot.order), None)
+    origin = ordered.origin if ordered is not None else scenario.sites[lot.site].country
+    if lot.kind is LotKind.LEASE:
+        kind, destination = TransferKind.COMPUTE_LEASE, origin
+    else:
+        destination = scenario.sites[bid.site].country
+        if origin == "US":
+            kind = TransferKind.DOMESTIC if destination == "US" else TransferKind.EXPORT
+        else:
+            kind = TransferKind.IN_COUNTRY if origin == destination else TransferKind.REEXPORT
+    return Transfer(
+        accelerator=lot.accelerator,
+        kind=kind,
+        origin=origin,
+        destination=destination,
+        sender=_party(scenario.parties[lot.seller]),
+        recipient=_party(scenario.parties[bid.buyer]),
+        on=scenario.as_of,
+        provenance=Provenance()
+        if held is None
+        else Provenance(held.imported_on, held.imported_from, held.authorisation, held.conditions),
+    )
+
+
+def decisions(scenario: Scenario) -> dict[tuple[str, str], Decision]:
+    """Decide every pair of lot and bid; each distinct kind of act is decided once."""
+    pairs = [(lot, bid) for lot in scenario.lots for bid in scenario.bids if lot.seller != bid.buyer]
+    decided = decide_many([transfer(scenario, lot, bid) for lot, bid in pairs])
+    return {(lot.id, bid.id): decision for (lot, bid), decision in zip(pairs, decided, strict=True)}
+
+
+def permits(scenario: Scenario, of_decisions: Mapping[tuple[str, str], Decision] | None = None) -> pl.DataFrame:
+    """Return one row per lot and bid: may it be, which paragraph says so, and why.
+
+    Nobody trades with itself: such pairs are not permitted, and the reason says that.
+    """
+    decided = decisions(scenario) if of_decisions is None else of_decisions
+    rows = []
+    for lot in scenario.lots:
+        for bid in scenario.bids:
+            decision = decided.get((lot.id, bid.id))
+            if decision is None:
+                rows.append((lot.id, bid.id, False, "own", "", "the seller and the buyer are the same party"))
+            else:
+                why = "; ".join(r.text for r in decision.reasons if r.outcome is decision.outcome)
+                cites = "; ".join(decision.citations)
+                rows.append((lot.id, bid.id, decision.allowed, decision.outcome.value, cites, why))
+    schema = {"lot": pl.String, "bid": pl.String, "permitted": pl.Boolean, "outcome": pl.String,
+              "citation": pl.String, "reason": pl.String}  # fmt: skip
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def clear(scenario: Scenario) -> Clearing:
+    """Clear the scenario's market, and prove the result before it is returned.
+
+    Raises
+    ------
+    Unproven : the independent check disagrees; nothing is published
+    """
+    return run(scenario, settle=False).clearing
+
+
+def verify(clearing: Clearing, *, party: str | None = None) -> Verification:
+    """Check a clearing from its order book alone, or as one participant from the prices and its own orders."""
+    return market.verify(clearing) if party is None else market.verify_participant(clearing, party)
+
+
+def run(scenario: Scenario, *, settle: bool = True, ledger: str | Path = ":memory:") -> Run:
+    """Go the whole way for one scenario: rates, surplus, permits, clearing, check, settlement.
+
+    Parameters
+    ----------
+    settle : post the opening balances and the trades to a ledger
+    ledger : where that ledger is kept
+
+    Raises
+    ------
+    Refused : a lot offers more than its holder's policy leaves
+    Unproven : the independent check of the clearing disagrees
+    """
+    of_rates = rates(scenario)
+    left = surplus(scenario, of_rates)
+    capacity = planning.offered(scenario, left)
+    wanted = planning.demand(scenario, left)
+    decided = decisions(scenario)
+    of_permits = permits(scenario, decided)
+    clearing = market.clear(market.book(scenario, of_rates, of_permits, capacity, wanted))
+    checked = market.verify(clearing)
+    if not checked.ok:
+        failed = checked.checks.filter(~pl.col("ok")).row(0, named=True)
+        raise Unproven(f"the clearing does not stand: {failed['check']}: {failed['detail']}\n  Nothing was published.")
+    balances, audit = pl.DataFrame(), "not settled"
+    if settle:
+        with books.Ledger.open(ledger) as journal:
+            for entry in books.opening(scenario):
+                journal.post(entry)
+            books.settle(journal, clearing, scenario)
+            balances, audit = journal.balances(), str(journal.audit())
+    return Run(scenario, of_rates, of_permits, decided, left, capacity, wanted, clearing, checked, balances, audit)
+
+
+def story(path: str | Path, *, as_of: dt.date | None = None, variant: str | None = None) -> Story:
+    """Run a scenario on all its dates and, on its own date, under every reading of contested facts."""
+    main = load(path, as_of=as_of, variant=variant)
+    days = sorted({main.as_of, *main.dates})
+    on_days = {day: run(load(path, as_of=day, variant=main.variant)) for day in days}
+    readings = {
+        name: on_days[main.as_of] if name == main.variant else run(load(path, as_of=main.as_of, variant=name))
+        for name in main.variants
+    }
+    told = on_days[main.as_of]
+    return Story(told, tuple(on_days.values()), tuple(readings.values()) or (told,))
+
+
+def report(told: Story, path: str | Path) -> Path:
+    """Write the story as one self-contained HTML page."""
+    return pages.write_report(told, Path(path))
+
+
+def check(
+    accelerator: str,
+    *,
+    origin: str,
+    destination: str,
+    on: dt.date,
+    kind: TransferKind,
+    sender: PartyFacts,
+    recipient: PartyFacts,
+    provenance: Provenance | None = None,
+) -> Decision:
+    """Decide one act: may this chip go from this party to that one, on this day?"""
+    chip = catalogue.accelerator(accelerator)
+    return decide(
+        Transfer(chip.id, kind, origin, destination, sender, recipient, on, provenance or Provenance())
+    )
+
+
+def _mix(model: str, mix: str, slo: Slo) -> Workload:
+    isl, osl, share = public_demand.mix(mix)
+    return Workload(f"{model} {mix}", model, np.array(isl), np.array(osl), np.array(share), slo)
+
+
+def _chips(names: Sequence[str] | None) -> list[Accelerator]:
+    if names is None:
+        return list(catalogue.accelerators().values())
+    return [catalogue.accelerator(name) for name in names]
+
+
+def size(
+    model: str,
+    requests_per_s: Sequence[float],
+    *,
+    mix: str = "servegen-deepseek-r1",
+    chips: Sequence[str] | None = None,
+    slo: Slo | None = None,
+) -> pl.DataFrame:
+    """Return the devices that a service needs in each kind of chip: low, central and high, in whole replicas.
+
+    Parameters
+    ----------
+    requests_per_s : load at each moment of interest, e.g. 24 hours; the answer covers the largest
+    mix : a public request-size mix of the catalogue
+    """
+    shape: Model = catalogue.model(model)
+    work = _mix(shape.id, mix, slo or Slo(None, None))
+    load_rps = np.asarray(requests_per_s, dtype=np.float64)
+    return performance.size_table(work, _chips(chips), shape, load_rps)
+
+
+def compare(
+    model: str,
+    *,
+    mix: str = "servegen-deepseek-r1",
+    chips: Sequence[str] | None = None,
+    slo: Slo | None = None,
+) -> pl.DataFrame:
+    """Return what each chip delivers for one kind of work, best first, with intervals and what binds."""
+    shape = catalogue.model(model)
+    work = _mix(shape.id, mix, slo or Slo(None, None))
+    table = performance.rates([work], _chips(chips), {shape.id: shape})
+    return table.sort("mtok_per_device_hour_central", descending=True, nulls_last=True)

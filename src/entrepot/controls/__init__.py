@@ -1,0 +1,54 @@
+"""Dated export rules as data, and their evaluation: may this act be done, and which paragraph says so?
+
+>>> import datetime as dt
+>>> from entrepot.catalogue import accelerator
+>>> from entrepot.controls import classify
+>>> classify(accelerator("nvidia-h20-sxm-96gb")).item_class
+'below 3A090'
+>>> classify(accelerator("nvidia-h100-sxm5-80gb"), dt.date(2024, 6, 1)).item_class
+'3A090.a'
+
+United States law only, as known on `LAW_KNOWN_TO`; not legal advice.
+"""
+
+from entrepot.controls.classify import classify
+from entrepot.controls.decide import STRICTNESS, decide, decide_many
+from entrepot.controls.explain import explain
+from entrepot.controls.law import FIRST_TEXT, LAW_KNOWN_TO, countries, letters, member
+from entrepot.controls.measures import tpp
+from entrepot.controls.records import (
+    Classification,
+    Decision,
+    Letter,
+    Outcome,
+    PartyFacts,
+    Provenance,
+    Reason,
+    ReviewPolicy,
+    Transfer,
+    TransferKind,
+)
+
+__all__ = [
+    "FIRST_TEXT",
+    "LAW_KNOWN_TO",
+    "STRICTNESS",
+    "Classification",
+    "Decision",
+    "Letter",
+    "Outcome",
+    "PartyFacts",
+    "Provenance",
+    "Reason",
+    "ReviewPolicy",
+    "Transfer",
+    "TransferKind",
+    "classify",
+    "countries",
+    "decide",
+    "decide_many",
+    "explain",
+    "letters",
+    "member",
+    "tpp",
+]

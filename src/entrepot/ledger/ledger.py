@@ -1,0 +1,245 @@
+"""Who holds what, where did each unit come from, who owes what? The open ledger: post, reverse, read, audit.
+
+Entries are posted whole or not at all, in one order for all writers. Whatever is read is checked as it is read: an entry
+against its hash, balances against the sum of the postings.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+
+import polars as pl
+from sqlalchemy import select
+
+from entrepot.errors import Conflict, NotFound
+from entrepot.ledger import journal, schema, tables
+from entrepot.ledger.audit import audited
+from entrepot.ledger.records import Audit, Entry, Sealed, UnitLot
+from entrepot.ledger.storage import Storage
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """An open ledger. Use `Ledger.open`, as a context manager or with `close`.
+
+    Examples
+    --------
+    >>> from entrepot.ledger import Entry, Ledger, Posting, UnitLot
+    >>> lot = UnitLot("alder-h20", "nvidia-h20-sxm-96gb", imported_from="US")
+    >>> at = dt.datetime(2025, 5, 15, tzinfo=dt.UTC)
+    >>> with Ledger.open(":memory:") as books:
+    ...     _ = books.post(Entry("opening", at, "64 devices on the shelf", (
+    ...         Posting("alder:lf-1:available", "nvidia-h20-sxm-96gb", +64, "alder-h20"),
+    ...         Posting("alder:opening", "nvidia-h20-sxm-96gb", -64, "alder-h20"),
+    ...     ), unit_lots=(lot,)))
+    ...     books.balance("alder:lf-1:available", "nvidia-h20-sxm-96gb", "alder-h20"), books.audit().ok
+    (64, True)
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._known: frozenset[str] = frozenset()
+
+    @staticmethod
+    def open(path: Path | str = ":memory:", *, create: bool = True) -> Ledger:
+        """Open the ledger at a path, or one in memory.
+
+        Parameters
+        ----------
+        create : make the ledger where there is none
+
+        Raises
+        ------
+        InputError
+            When the file is damaged, is no ledger, or is not there and may not be made.
+        """
+        return Ledger(Storage.open(path, create=create))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._storage.engine.dispose()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    def post(self, entry: Entry) -> Sealed:
+        """Post one entry; see `post_all`."""
+        return self.post_all((entry,))[0]
+
+    def post_all(self, entries: Iterable[Entry], *, once: str = "") -> tuple[Sealed, ...]:
+        """Post entries in order, all of them or none.
+
+        An entry whose id is in the journal with the same content is not written again: the stored one is returned, so
+        a retry changes nothing.
+
+        Parameters
+        ----------
+        once : refuse, if the journal has an entry that settles this clearing
+
+        Raises
+        ------
+        Conflict
+            When an id is taken by another content, a balance would pass zero, a unit lot is not known, or the clearing
+            was settled before. Nothing is written then.
+        """
+        entries = tuple(entries)
+        with self._storage.writing() as connection:
+            if once:
+                settled = select(schema.entries.c.id).where(schema.entries.c.settles == once).limit(1)
+                before = connection.execute(settled).scalar_one_or_none()
+                if before is not None:
+                    raise Conflict(
+                        f"clearing {once} was settled already (entry {before!r}); nothing was written."
+                    )
+            writer = journal.Writer(connection, self._storage.name, self._known)
+            there = journal.stored(connection, self._storage.name, [entry.id for entry in entries])
+            for entry in entries:
+                if entry.id not in there:
+                    there[entry.id] = writer.append(entry)
+                elif there[entry.id].entry != entry:
+                    raise Conflict(
+                        f"entry {entry.id!r} is in the journal with another content."
+                        " Give the new entry an id of its own, or reverse the old one."
+                    )
+        self._known |= writer.learnt  # only now is it certain that they are there
+        return tuple(there[entry.id] for entry in entries)
+
+    def reverse(self, entry_id: str, *, at: dt.datetime, cause: str = "", id: str | None = None) -> Sealed:  # noqa: A002 - the record's word
+        """Undo an entry by posting its opposite; refused where the units have moved on since.
+
+        Raises
+        ------
+        NotFound
+            When there is no such entry.
+        Conflict
+            When it was reversed before, or a balance would pass zero.
+        """
+        entry = self.entry(entry_id).entry
+        return self.post(entry.reversal(at=at, cause=cause or f"reversal of {entry_id}", id=id))
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    @property
+    def head(self) -> tuple[int, str]:
+        """Number of entries, and the hash of the last: note it elsewhere, and `audit` can be held to it."""
+        with self._storage.reading() as connection:
+            row = connection.execute(select(schema.head.c.seq, schema.head.c.hash)).one()
+        return row.seq, row.hash
+
+    def entry(self, entry_id: str) -> Sealed:
+        """Return the entry of an id, or of the last part of one (``trade-0001``) where no other ends so.
+
+        Raises
+        ------
+        NotFound
+            When there is none, or more than one.
+        """
+        with self._storage.reading() as connection:
+            found = journal.stored(connection, self._storage.name, [entry_id])
+            ids, ends = [entry_id], [entry_id]
+            if not found:
+                ids = list(
+                    connection.execute(select(schema.entries.c.id).order_by(schema.entries.c.seq)).scalars()
+                )
+                ends = [known for known in ids if known.endswith(f"/{entry_id}")]
+                found = journal.stored(connection, self._storage.name, ends)
+        if len(found) != 1:
+            raise NotFound("entry", entry_id, ends or ids)
+        return found[ends[0]]
+
+    def chain(self) -> Iterator[Sealed]:
+        """Yield the journal in order, each entry checked against its hash and its place in the chain."""
+        with self._storage.reading() as connection:
+            yield from tables.linked(journal.read(connection, self._storage.name), self._storage.name)
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Return the journal in order."""
+        return tuple(sealed.entry for sealed in self.chain())
+
+    def balance(self, account: str, commodity: str, unit_lot: str = "", slot: str = "") -> int:
+        """Return what one account has: always (no slot), or in the one hour of a slot."""
+        table = self.balances(account, slot=slot)
+        exact = (
+            (pl.col("account") == account)
+            & (pl.col("commodity") == commodity)
+            & (pl.col("unit_lot") == unit_lot)
+        )
+        return int(table.filter(exact)["quantity"].sum())
+
+    def balances(
+        self, account: str | None = None, *, slot: str | None = None, at: dt.datetime | None = None
+    ) -> pl.DataFrame:
+        """Return the balances that are not zero.
+
+        Parameters
+        ----------
+        account : only this account and those under it: ``alder``, ``alder:lf-1``, ``birch:payable``
+        slot : ``None``: one row for every slot posted to, and for always (empty). Empty: what is held always. One
+            hour, as ``2025-07-01/h14``: what is held in that hour, permanent and leased together
+        at : only entries up to this time
+
+        Returns
+        -------
+        account, party, site, state, counterparty, commodity, unit_lot, slot, quantity i64; ordered by account
+
+        Raises
+        ------
+        InputError
+            When the stored balances are not the sums of the journal.
+        """
+        with self._storage.reading() as connection:
+            return tables.balances(connection, self._storage.name, account, slot=slot, at=at)
+
+    def journal(self) -> pl.DataFrame:
+        """Return one row per entry: seq, entry, at, cause, postings, reverses, settles, hash."""
+        return tables.journal(self.chain())
+
+    def postings(self, entry_id: str | None = None) -> pl.DataFrame:
+        """Return one row per posting of an entry, or of all: seq, entry, at, cause, line, account, commodity, quantity, unit_lot, slot."""
+        return tables.postings(self.chain() if entry_id is None else (self.entry(entry_id),))
+
+    def provenance(self, unit_lot: str | None = None) -> pl.DataFrame:
+        """Return how units came to where they are: every posting of a lot (of all, if none is named), in order.
+
+        Rows of the lots that it was split from come first.
+
+        Returns
+        -------
+        unit_lot, accelerator, imported_on, imported_from, authorisation, conditions, parent, seq, at, entry, cause,
+        account, slot, quantity, held i64 (what the account had of the lot then, in that slot)
+
+        Raises
+        ------
+        NotFound
+            When there is no such lot.
+        """
+        with self._storage.reading() as connection:
+            return tables.provenance(connection, self._storage.name, unit_lot)
+
+    def unit_lot(self, id: str) -> UnitLot:  # noqa: A002 - the record's word
+        """Return a lot's papers."""
+        with self._storage.reading() as connection:
+            return tables.unit_lot(connection, self._storage.name, id)
+
+    # -- checking ------------------------------------------------------------------------------------------------
+
+    def audit(self, *, noted: Mapping[str, str] | None = None) -> Audit:
+        """Recompute the chain and every balance from the journal alone, and say where the stored ones differ.
+
+        Parameters
+        ----------
+        noted : entry id -> hash, noted elsewhere when it was posted. Without it, a forger who rewrites everything from
+            some entry to the end is not found; with it, he is.
+        """
+        return audited(self._storage, noted or {})

@@ -1,0 +1,242 @@
+"""How does a clearing become entries? Every trade in one transaction: units one way, what is owed for them the other.
+
+- **Sale** of held devices: ``seller:site:available`` -> ``buyer:its site:available``, for good.
+- **Sale** of a vendor's order: ``vendor:on-order`` -> ``buyer:its site:on-order``; delivery is a later entry.
+- **Lease**: ``seller:site:available`` -> ``seller:site:leased:buyer``, in the hours of the lease and in no other.
+- **Payment**: ``buyer:payable:seller`` and ``seller:receivable:buyer``. No cash is invented; paying is a later entry, and
+  a debt cannot be paid twice.
+
+Units keep their lot, so their provenance goes with them. The database refuses a trade of units that are not there.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from entrepot.errors import Fault, InputError
+from entrepot.ledger.ledger import Ledger
+from entrepot.ledger.opening import day_begins, unit_lot_of_order
+from entrepot.ledger.records import Entry, Posting, minor_unit
+from entrepot.ledger.slots import Slot, rectangles
+from entrepot.market.records import Clearing
+from entrepot.scenario.records import Horizon, LotKind, Scenario
+
+__all__ = ["clearing_id", "close_leases", "settle"]
+
+
+def clearing_id(clearing: Clearing, scenario: Scenario) -> str:
+    """Return what names a clearing in the books: its day and the root of its orders."""
+    return f"{scenario.as_of}/{clearing.certificate.orders_root}"
+
+
+def settle(ledger: Ledger, clearing: Clearing, scenario: Scenario) -> tuple[Entry, ...]:
+    """Post every trade of a clearing, or none.
+
+    Parameters
+    ----------
+    scenario : the one that was cleared; says which holding a lot comes from, and where a buyer takes devices
+
+    Returns
+    -------
+    One entry per trade, in the order of ``clearing.trades``
+
+    Raises
+    ------
+    InputError
+        When the clearing is not of this scenario.
+    Conflict
+        When it was settled before, or a seller no longer has the units that it sells.
+    """
+    entries = _entries(clearing, scenario)
+    sealed = ledger.post_all(entries, once=clearing_id(clearing, scenario))
+    return tuple(done.entry for done in sealed)
+
+
+def close_leases(ledger: Ledger, before: dt.date, *, at: dt.datetime) -> Entry | None:
+    """Give leased devices back in all slots that ended on or before a day, so that they may be sold.
+
+    The ledger does not know what day it is: a lease that is over still stands in its hours until it is closed. Balances
+    as of a time before ``at`` still show it.
+
+    Returns
+    -------
+    The entry, or ``None`` where nothing was left to close
+
+    Raises
+    ------
+    InputError
+        When ``at`` is before that day: a lease cannot be closed before it is over.
+    """
+    if at < day_begins(before):
+        raise InputError(
+            Fault(f"closing of {before}", f"is dated {at:%Y-%m-%d}", "Date it on that day or later.")
+        )
+    slots = ledger.balances().filter(pl.col("slot") != "")
+    over = slots.filter(slots["slot"].map_elements(lambda text: _over(text, before), return_dtype=pl.Boolean))
+    if over.is_empty():
+        return None
+    postings = tuple(
+        Posting(r["account"], r["commodity"], -r["quantity"], r["unit_lot"], r["slot"])
+        for r in over.iter_rows(named=True)
+    )
+    entry = Entry(f"close/{before}/{ledger.head[0]}", at, f"leases that ended by {before} are over", postings)
+    return ledger.post(entry).entry
+
+
+def _over(slot: str, before: dt.date) -> bool:
+    return Slot.parse(slot).end <= before
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where a lot's units stand, and of which unit lot they are."""
+
+    account: str
+    unit_lot: str
+    site: str
+    on_order: bool
+
+
+def _entries(clearing: Clearing, scenario: Scenario) -> list[Entry]:
+    _of_this_scenario(clearing, scenario)
+    sources = _sources(scenario)
+    takes_at = {bid.id: bid.site for bid in scenario.bids}
+    uses = _uses(clearing, scenario.horizon)
+    settles, money = clearing_id(clearing, scenario), minor_unit(scenario.currency)
+    at = day_begins(scenario.as_of)
+    prefix = f"{scenario.as_of}/{clearing.certificate.orders_root[:16]}"
+    out = []
+    for trade in clearing.trades.iter_rows(named=True):
+        source = sources.get(trade["lot"])
+        if source is None or trade["bid"] not in takes_at:
+            raise _other_scenario(
+                f"trade {trade['trade']!r} is of lot {trade['lot']!r} and bid {trade['bid']!r}, which it does not have"
+            )
+        units = (
+            _sold(trade, source, takes_at[trade["bid"]])
+            if trade["kind"] == LotKind.SALE
+            else _leased(trade, source, uses, scenario.horizon)
+        )
+        out.append(
+            Entry(
+                f"{prefix}/{trade['trade']}",
+                at,
+                _cause(trade, scenario.currency),
+                (*units, *_owed(trade, money)),
+                settles=settles,
+            )
+        )
+    return out
+
+
+def _sources(scenario: Scenario) -> dict[str, _Source]:
+    sites = {holding.id: holding.site for holding in scenario.holdings}
+    out = {
+        order.id: _Source(f"{order.vendor}:on-order", unit_lot_of_order(order.id), "", on_order=True)
+        for order in scenario.orders
+    }
+    for lot in scenario.lots:
+        if lot.holding is not None:
+            site = sites[lot.holding]
+            out[lot.id] = _Source(f"{lot.seller}:{site}:available", lot.holding, site, on_order=False)
+        elif lot.order is not None:
+            out[lot.id] = _Source(f"{lot.seller}:on-order", unit_lot_of_order(lot.order), "", on_order=True)
+    return out
+
+
+def _uses(
+    clearing: Clearing, horizon: Horizon
+) -> Mapping[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]]:
+    """Return, for each (lot, bid) of a lease, the (periods,) devices in use."""
+    uses: dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]] = {}
+    for row in clearing.allocation.filter(pl.col("period").is_not_null()).iter_rows(named=True):
+        key = (row["lot"], row["bid"])
+        if key not in uses:
+            uses[key] = np.zeros(horizon.periods, dtype=np.int64)
+        uses[key][row["period"]] += row["devices"]
+    return uses
+
+
+def _sold(trade: Mapping[str, Any], source: _Source, site: str) -> tuple[Posting, ...]:
+    count, chip = trade["devices_max"], trade["accelerator"]
+    state = "on-order" if source.on_order else "available"
+    return (
+        Posting(source.account, chip, -count, source.unit_lot),
+        Posting(f"{trade['buyer']}:{site}:{state}", chip, count, source.unit_lot),
+    )
+
+
+def _leased(
+    trade: Mapping[str, Any],
+    source: _Source,
+    uses: Mapping[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]],
+    horizon: Horizon,
+) -> tuple[Posting, ...]:
+    if source.on_order:
+        raise InputError(
+            Fault(
+                f"trade {trade['trade']!r}",
+                "leases devices that are on order",
+                "Lease devices that are held; an order is sold.",
+            )
+        )
+    devices = uses.get((trade["lot"], trade["bid"]), np.zeros(horizon.periods, dtype=np.int64))
+    hours = int(devices @ horizon.weight_hours.astype(np.int64))
+    if hours != trade["device_hours"]:
+        raise InputError(
+            Fault(
+                f"trade {trade['trade']!r}",
+                f"is of {trade['device_hours']} device-hours, and its allocation gives {hours}",
+                "Clear again; a clearing whose tables disagree is not settled.",
+            )
+        )
+    leased = f"{trade['seller']}:{source.site}:leased:{trade['buyer']}"
+    return tuple(
+        posting
+        for slot, count in rectangles(devices, horizon.step_starts)
+        for posting in (
+            Posting(source.account, trade["accelerator"], -count, source.unit_lot, str(slot)),
+            Posting(leased, trade["accelerator"], count, source.unit_lot, str(slot)),
+        )
+    )
+
+
+def _owed(trade: Mapping[str, Any], money: str) -> tuple[Posting, ...]:
+    amount = trade["payment_minor"]
+    if amount == 0:
+        return ()
+    return (
+        Posting(f"{trade['buyer']}:payable:{trade['seller']}", money, -amount),
+        Posting(f"{trade['seller']}:receivable:{trade['buyer']}", money, amount),
+    )
+
+
+def _cause(trade: Mapping[str, Any], currency: str) -> str:
+    count = f"{trade['devices_max']} {trade['accelerator']}"
+    price = trade["unit_price_micro"] / 1_000_000  # for reading only; what is owed is the integer
+    if trade["kind"] == LotKind.SALE:
+        return f"sale of {count}, {price:,.2f} {currency} each, {trade['seller']} to {trade['buyer']}"
+    return (
+        f"lease of up to {count}, {trade['device_hours']} device-hours at {price:,.4f} {currency},"
+        f" {trade['seller']} to {trade['buyer']}"
+    )
+
+
+def _of_this_scenario(clearing: Clearing, scenario: Scenario) -> None:
+    if clearing.book.currency != scenario.currency:
+        raise _other_scenario(f"it is in {clearing.book.currency}, and the scenario in {scenario.currency}")
+    hours = clearing.book.periods["hours"].to_list()
+    if hours != scenario.horizon.weight_hours.tolist():
+        raise _other_scenario("it is over other periods")
+
+
+def _other_scenario(what: str) -> InputError:
+    return InputError(
+        Fault("clearing", f"is not of this scenario: {what}", "Settle it with the scenario that was cleared.")
+    )

@@ -1,0 +1,33 @@
+"""What does a chip deliver on a workload under its SLO, and which figure is that answer built on?
+
+An analytic serving model: operation by operation, all layouts and batches at once, as an interval below the physical
+limit. ``estimate`` answers for one pair, ``rates`` for a table of pairs, ``size`` in devices, ``explain`` in
+milliseconds by kind of operation.
+"""
+
+from entrepot.performance.efficiency import Provenance, provenance
+from entrepot.performance.estimate import estimate
+from entrepot.performance.explain import explain, roofline
+from entrepot.performance.operating import OperatingPoint, operating_point
+from entrepot.performance.rates import rates
+from entrepot.performance.records import Binding, Estimate, Interval, Layout, Slo, Workload
+from entrepot.performance.size import Sizing, size
+
+__all__ = [
+    "Binding",
+    "Estimate",
+    "Interval",
+    "Layout",
+    "OperatingPoint",
+    "Provenance",
+    "Sizing",
+    "Slo",
+    "Workload",
+    "estimate",
+    "explain",
+    "operating_point",
+    "provenance",
+    "rates",
+    "roofline",
+    "size",
+]

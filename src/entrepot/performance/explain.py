@@ -1,0 +1,156 @@
+"""Where does the time of a request go, and how far from the roof does the chip run?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from entrepot.catalogue.records import Accelerator, Model, NumberFormat
+from entrepot.errors import MissingFact
+from entrepot.performance.chip import TERA, chip
+from entrepot.performance.estimate import DEFAULT_ENGINE, estimate, missing
+from entrepot.performance.operating import setting_at
+from entrepot.performance.records import F64, Layout, Workload
+from entrepot.performance.steady import prefill_of_mix
+from entrepot.performance.step import Part, Setting, decode_parts, total
+
+__all__ = ["explain", "roofline"]
+
+_AT_16_BITS: Final = frozenset({"attention", "window attention", "linear attention", "LM head"})
+_DECADES: Final = (0.1, 10_000.0)  # intensities between which the roof is drawn, FLOP/byte
+
+
+def explain(
+    workload: Workload,
+    accelerator: Accelerator,
+    model: Model,
+    *,
+    layout: Layout | None = None,
+    engine: str = DEFAULT_ENGINE,
+) -> pl.DataFrame:
+    """Return the time of one request's work, by phase and kind of operation.
+
+    Parameters
+    ----------
+    layout : to look at; by default the one that ``estimate`` chooses
+
+    Returns
+    -------
+    table ``phase`` (decode, prefill), ``part``, ``ms`` (decode: one step of the batch; prefill: what one mean request
+    costs), ``share`` of the request's life in the batch (decode steps x osl + prefill x batch), ``bound_by``
+
+    Raises
+    ------
+    MissingFact
+        there is no layout to look at, for the reason that the message gives
+    """
+    chosen = _chosen(workload, accelerator, model, engine) if layout is None else layout
+    setting = setting_at(workload, accelerator, model, chosen, engine=engine)
+    batch = np.array([[float(chosen.batch)]])
+    osl = setting.mix.osl
+    rows = [
+        *_rows("decode", decode_parts(setting, batch), osl),
+        *_rows("prefill", prefill_of_mix(setting, batch), float(chosen.batch)),
+    ]
+    table = pl.DataFrame(rows, schema=["phase", "part", "ms", "weight", "bound_by"], orient="row")
+    spent = pl.col("ms") * pl.col("weight")
+    return table.with_columns(share=spent / spent.sum()).select("phase", "part", "ms", "share", "bound_by")
+
+
+def _rows(phase: str, parts: list[Part], weight: float) -> list[tuple[str, str, float, float, str]]:
+    rows = []
+    for part in parts:
+        ms = float(total([part]).whole.max()) * 1e3
+        if part.fixed.max() > 0:
+            bound = "link" if part.name == "communication" else "host and launches"
+        else:
+            bound = "compute" if part.arithmetic.max() >= part.memory.max() else "memory bandwidth"
+        rows.append((phase, part.name, ms, weight, bound))
+    return rows
+
+
+def _chosen(workload: Workload, accelerator: Accelerator, model: Model, engine: str) -> Layout:
+    answer = estimate(workload, accelerator, model, engine=engine)
+    if answer.layout is None:
+        raise MissingFact(f"no layout for {workload.id} on {accelerator.id}: {answer.reason}")
+    return answer.layout
+
+
+def roofline(
+    accelerator: Accelerator,
+    model: Model | None = None,
+    workload: Workload | None = None,
+    *,
+    formats: Sequence[NumberFormat] | None = None,
+    engine: str = DEFAULT_ENGINE,
+) -> pl.DataFrame:
+    """Return the points of a roofline picture: roofs of a chip, and the two phases of a workload beneath them.
+
+    Parameters
+    ----------
+    model, workload : whose decode and prefill to place; without them only the roofs are drawn
+    formats : roofs to draw; by default each format of 16 bits or fewer that a source states
+
+    Returns
+    -------
+    table ``kind`` (roof, ridge, phase), ``label``, ``intensity_flop_per_byte``, ``tflop_s`` per device. A roof is two
+    rows around its ridge; a phase stands where its own arithmetic, bytes and time put it
+
+    Raises
+    ------
+    MissingFact
+        the chip's bandwidth or rate is not stated, or the workload has no layout
+    """
+    if accelerator.memory_bw_gb_s is None:
+        raise MissingFact(f"no source read states the memory bandwidth of {accelerator.id}")
+    bandwidth = float(accelerator.memory_bw_gb_s) * 1e9
+    shown = [fmt for fmt in accelerator.dense_rate if fmt.bits <= 16] if formats is None else list(formats)
+    rows: list[tuple[str, str, float, float]] = []
+    for fmt in shown:
+        if fmt not in accelerator.dense_rate:
+            raise MissingFact(f"no source read states the {fmt} rate of {accelerator.id}")
+        peak = float(accelerator.dense_rate[fmt])
+        ridge = peak * TERA / bandwidth
+        low, high = min(_DECADES[0], ridge), max(_DECADES[1], ridge)
+        rows += [
+            ("roof", str(fmt), low, low * bandwidth / TERA),
+            ("ridge", str(fmt), ridge, peak),
+            ("roof", str(fmt), high, peak),
+        ]
+    if model is not None and workload is not None:
+        rows += _phases(accelerator, model, workload, engine)
+    return pl.DataFrame(rows, schema=["kind", "label", "intensity_flop_per_byte", "tflop_s"], orient="row")
+
+
+def _phases(
+    accelerator: Accelerator, model: Model, workload: Workload, engine: str
+) -> list[tuple[str, str, float, float]]:
+    reason = missing(accelerator, model)
+    if reason:
+        raise MissingFact(reason)
+    layout = _chosen(workload, accelerator, model, engine)
+    setting = setting_at(workload, accelerator, model, layout, engine=engine)
+    batch = np.array([[float(layout.batch)]])
+    rows = []
+    for label, parts in (
+        ("decode", decode_parts(setting, batch)),
+        ("prefill", prefill_of_mix(setting, batch)),
+    ):
+        operations = sum(_operations(setting, part) for part in parts)
+        moved = sum(float(part.floor_memory.max()) for part in parts) * chip(accelerator).bandwidth
+        seconds = float(total(parts).whole.max())
+        rows.append(("phase", label, operations / moved, operations / seconds / TERA))
+    return rows
+
+
+def _operations(setting: Setting, part: Part) -> float:
+    """Floating-point operations of a part on one device."""
+    rate: F64 | float = setting.layouts.linear_rate
+    if part.name in _AT_16_BITS:
+        rate = setting.chip.rate_16
+    elif part.name == "experts":
+        rate = setting.layouts.expert_rate
+    return float(np.max(part.floor_arithmetic * rate))

@@ -1,0 +1,74 @@
+"""How many sequences fit beside the weights?
+
+Memory of a device = reserve + weights of the rank + KV cache. The cache of one sequence is counted at the length that
+it holds on average while it runs, weighted by how long it stays.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from entrepot.performance.chip import GB, Chip
+from entrepot.performance.efficiency import serving
+from entrepot.performance.layouts import Layouts
+from entrepot.performance.mix import Mix
+from entrepot.performance.operations import Shape
+from entrepot.performance.records import F64
+
+__all__ = ["batch_max", "cache_bytes", "weight_bytes"]
+
+_BYTES_16 = 2.0
+_LARGEST_BATCH = 2.0**24  # where a sequence holds no cache at all
+
+
+def weight_bytes(shape: Shape, layouts: Layouts) -> F64:
+    """Return the weights that one device holds, bytes, (layouts, 1).
+
+    Attention and embeddings are split over TP and copied over DP; FFN and experts are spread over the whole group.
+    Embeddings and router stay in 16 bits.
+    """
+    group = layouts.devices
+    linear = shape.attention / layouts.tp + (shape.dense + shape.shared) / group
+    sixteen = shape.router + shape.embedding / layouts.tp
+    whole = np.where(layouts.ep > 1, np.ceil(shape.experts / layouts.ep) * layouts.ep, shape.experts)
+    routed = shape.moe_layers * shape.expert * whole / group
+    held: F64 = linear * layouts.linear_bytes + routed * layouts.expert_bytes + sixteen * _BYTES_16
+    return held
+
+
+def cache_bytes(shape: Shape, layouts: Layouts, tokens: float, windowed: float, kv_bits: int) -> F64:
+    """Return the cache that one sequence of ``tokens`` needs on one device of its rank, bytes, (layouts, 1).
+
+    Parameters
+    ----------
+    tokens : tokens held in the layers with full attention
+    windowed : tokens held in the layers with a window; 0 for a fixed state
+    """
+    split = np.minimum(layouts.tp, shape.kv_heads)
+    grown = (shape.kv_elements * tokens + shape.window_elements * windowed) / split
+    state = shape.state_elements / layouts.tp
+    size: F64 = (grown + state) * kv_bits / 8
+    return size
+
+
+def batch_max(
+    chip: Chip, shape: Shape, layouts: Layouts, mix: Mix, *, kv_bits: int, reserve: bool = True
+) -> F64:
+    """Return the sequences that fit in one replica, whole numbers, 0 where it does not fit, (layouts, 1).
+
+    Parameters
+    ----------
+    reserve : keep back memory for activations and fragmentation (off for the physical limit)
+    """
+    constants = serving()
+    kept = constants.reserve_gb * GB + constants.reserve_share * chip.memory_bytes if reserve else 0.0
+    free = chip.memory_bytes - kept - weight_bytes(shape, layouts)
+    inside = mix.context_within(shape.window) if shape.window else 0.0
+    longest = min(mix.held_max, float(shape.window))
+    mean = cache_bytes(shape, layouts, mix.held, inside, kv_bits)
+    worst = cache_bytes(shape, layouts, mix.held_max, longest, kv_bits)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        fits = np.where(mean > 0, free / mean, _LARGEST_BATCH)
+    fits = np.where((free > 0) & (free >= worst), np.minimum(fits, _LARGEST_BATCH), 0.0)
+    whole: F64 = np.floor(fits) * layouts.dp
+    return whole

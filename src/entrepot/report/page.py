@@ -1,0 +1,219 @@
+"""What stands on the page, in which order? The story as sections of plain values, which the templates only lay out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from entrepot import catalogue
+from entrepot.catalogue.records import Claim, Figure, Price
+from entrepot.report import figures
+from entrepot.report.compare import changes, dates_compared, variants_compared
+from entrepot.report.format import day, from_micro, money, number
+from entrepot.report.headline import headlines, lede, strip
+from entrepot.report.records import Run, Story
+from entrepot.report.rulings import matrix, rulings
+from entrepot.report.tables import (
+    chip_name,
+    party_name,
+    prices_summary,
+    trades,
+    unserved,
+    utilisation,
+    who_got_what,
+    who_sold_what,
+    work_prices,
+)
+
+__all__ = ["page"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """Reported claims about one thing, side by side."""
+
+    subject: str
+    predicate: str
+    claims: tuple[Claim, ...]
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether somebody denies what somebody asserts."""
+        return len({claim.stance for claim in self.claims}) > 1
+
+
+def page(story: Story) -> dict[str, object]:
+    """Return everything that the templates name, for one story."""
+    run = story.main
+    scenario = run.scenario
+    charts = {
+        "prices": figures.price_charts(run),
+        "curves": figures.curve_charts(run),
+        "use": figures.utilisation_charts(run),
+    }
+    found = rulings(run)
+    return {
+        "scenario": scenario,
+        "currency": run.clearing.book.currency,
+        "as_of": day(scenario.as_of),
+        "variant_note": scenario.variants.get(scenario.variant, "") if scenario.variant is not None else "",
+        "lede": lede(run),
+        "headlines": headlines(story),
+        "strip": strip(story),
+        "dates": dates_compared(story).to_dicts(),
+        "several_dates": len(story.dates) > 1,
+        "bids": _bids(run),
+        "lots": who_sold_what(run).to_dicts(),
+        "prices": [{**p, "lots": figures.pool_lots(run, p["pool"])} for p in prices_summary(run).to_dicts()],
+        "work_prices": work_prices(run).to_dicts(),
+        "charts": charts,
+        "chart_specs": {c.id: dict(c.spec) for group in charts.values() for c in group},
+        "use": _use(run),
+        "rulings": found,
+        "matrix": matrix(run, found),
+        "law_known_to": _law(run),
+        "unserved": unserved(run).to_dicts(),
+        "own_unserved": _own_unserved(run),
+        "rejected": run.clearing.rejected.to_dicts(),
+        "rates": _rates(run),
+        "variants": [
+            {**row, "changes": () if v is run else changes(run, v)}
+            for row, v in zip(variants_compared(story).to_dicts(), story.variants, strict=True)
+        ],
+        "several_variants": len(story.variants) > 1,
+        "disputes": _disputes(run),
+        "certificate": run.clearing.certificate,
+        "welfare": money(from_micro(run.clearing.certificate.welfare_micro), run.clearing.book.currency),
+        "bound": money(from_micro(run.clearing.certificate.bound_micro), run.clearing.book.currency),
+        "checks": run.verification.checks.to_dicts(),
+        "verified": run.verification.ok,
+        "solve_seconds": f"{run.clearing.solve_seconds:.2f}",
+        "audit": run.audit,
+        "balances": (run.balances.columns, [[_text(v) for v in row] for row in run.balances.iter_rows()]),
+        "figures": _figures(run),
+        "prices_on_record": _prices_on_record(run),
+        "periods": run.clearing.book.periods.height,
+        "orders": run.clearing.book.lots.height + run.clearing.book.bids.height,
+    }
+
+
+def _bids(run: Run) -> list[dict[str, object]]:
+    deals = trades(run).to_dicts()
+    why = {r["bid"]: r["reason"] for r in unserved(run).iter_rows(named=True)}
+    return [
+        {
+            **bid,
+            "model": _model_name(str(bid["model"])) if bid["model"] else "",
+            "deals": [t for t in deals if t["bid"] == bid["bid"]],
+            "why": why.get(bid["bid"], ""),
+        }
+        for bid in who_got_what(run).to_dicts()
+    ]
+
+
+def _model_name(model: str) -> str:
+    known = catalogue.models().get(model)
+    return model if known is None else known.name
+
+
+def _use(run: Run) -> list[dict[str, object]]:
+    """Return each holding's mean use over the horizon, weighted by hours."""
+    hours = run.clearing.book.periods.select(
+        pl.int_range(pl.len(), dtype=pl.Int64).alias("period"), pl.col("hours")
+    )
+    uses = ["held", "own_use", "reserve", "sold", "leased", "idle"]
+    return (
+        utilisation(run)
+        .join(hours, on="period")
+        .group_by("holding", "holder", "chip", "site", maintain_order=True)
+        .agg(*((pl.col(u) * pl.col("hours")).sum() / pl.col("hours").sum() for u in uses))
+        .to_dicts()
+    )
+
+
+def _law(run: Run) -> str:
+    known = [d.law_known_to for d in run.decisions.values()]
+    return day(max(known)) if known else ""
+
+
+def _own_unserved(run: Run) -> list[dict[str, object]]:
+    """Return, for each service, the work that its party's own devices do not carry: what trade has to serve."""
+    hours = run.clearing.book.periods.select(
+        pl.int_range(pl.len(), dtype=pl.Int64).alias("period"), pl.col("hours")
+    )
+    table = (
+        run.surplus.unserved.join(hours, on="period")
+        .group_by("service", "party", maintain_order=True)
+        .agg(
+            (pl.col("demand_mtok_per_h") * pl.col("hours")).sum().alias("demand_mtok"),
+            (pl.col("mtok_per_h") * pl.col("hours")).sum().alias("left_mtok"),
+        )
+        .filter(pl.col("demand_mtok") > 0)
+    )
+    asked = {bid.service for bid in run.scenario.bids}
+    return [
+        {
+            **r,
+            "party": party_name(run, r["party"]),
+            "share": r["left_mtok"] / r["demand_mtok"],
+            "asked": r["service"] in asked,
+        }
+        for r in table.to_dicts()
+    ]
+
+
+def _rates(run: Run) -> list[dict[str, object]]:
+    """Group the rates by service, best first, with what an interval bar needs: shares of the service's largest."""
+    groups: list[dict[str, object]] = []
+    for key, part in run.rates.group_by("service", maintain_order=True):
+        top = part["mtok_per_device_hour_high"].max()
+        scale = float(top) if isinstance(top, float) and top > 0 else 1.0
+        rows = []
+        for r in part.sort("mtok_per_device_hour_central", descending=True, nulls_last=True).iter_rows(
+            named=True
+        ):
+            ends = [r[f"mtok_per_device_hour_{end}"] for end in ("low", "central", "high")]
+            rows.append(
+                {
+                    **r,
+                    "chip": chip_name(r["accelerator"]),
+                    "at": None if ends[1] is None else [100.0 * min(1.0, float(e) / scale) for e in ends],
+                }
+            )
+        service = run.scenario.services.get(str(key[0]))
+        name = "" if service is None else _model_name(service.model)
+        groups.append(
+            {"service": str(key[0]), "about": service, "model": name, "rows": rows, "top": number(scale)}
+        )
+    return groups
+
+
+def _disputes(run: Run) -> tuple[Dispute, ...]:
+    found = []
+    for subject, predicate in run.scenario.claims:
+        about = tuple(c for c in catalogue.claims(subject) if c.predicate == predicate)
+        if about:
+            found.append(Dispute(subject, predicate, about))
+    return tuple(found)
+
+
+def _market_chips(run: Run) -> list[str]:
+    chips = [x.accelerator for x in run.scenario.lots] + [h.accelerator for h in run.scenario.holdings]
+    return list(dict.fromkeys(chips))
+
+
+def _figures(run: Run) -> list[tuple[str, tuple[Figure, ...]]]:
+    known = catalogue.accelerators()
+    return [(known[c].name, known[c].figures) for c in _market_chips(run) if c in known]
+
+
+def _prices_on_record(run: Run) -> list[tuple[str, tuple[Price, ...]]]:
+    found = [(chip_name(c), tuple(catalogue.prices(c))) for c in _market_chips(run)]
+    return [(name, prices) for name, prices in found if prices]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int):
+        return "" if value is None else str(value)
+    return f"{value:,}"
