@@ -36,7 +36,7 @@ setup: $(VENV)/.run-stamp  ## install what users run, from the lock
 setup-dev: $(VENV)/.dev-stamp  ## the same plus the developers' tools
 
 demo: setup  ## run the spring-2025 scenario and write report.html
-	@$(BIN)/entrepot demo
+	@$(BIN)/entrepot report examples/spring-2025
 
 test: setup-dev  ## run the tests
 	$(BIN)/python -m pytest -q

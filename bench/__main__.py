@@ -17,7 +17,9 @@ def main(wanted: list[str]) -> int:
     if unknown:
         print(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(_ALL)}", file=sys.stderr)
         return 2
-    print(f"Python {platform.python_version()} on {platform.machine()}; times are wall clock, on this machine, now.\n")
+    print(
+        f"Python {platform.python_version()} on {platform.machine()}; times are wall clock, on this machine, now.\n"
+    )
     for name in wanted or _ALL:
         start = time.perf_counter()
         print(f"== {name}")

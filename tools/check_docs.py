@@ -47,14 +47,19 @@ def broken_links(path: Path) -> list[str]:
 def missing_pages() -> list[str]:
     """Return the packages that have no page."""
     packages = [p.parent.name for p in (ROOT / "src" / "entrepot").glob("*/__init__.py")]
-    return [f"docs/{p}.md is missing" for p in packages if p != "cli" and not (ROOT / "docs" / f"{p}.md").exists()]
+    return [
+        f"docs/{p}.md is missing" for p in packages if p != "cli" and not (ROOT / "docs" / f"{p}.md").exists()
+    ]
 
 
 def main() -> int:
     """Check everything; print what is wrong."""
     faults = [fault for path in pages() for fault in broken_links(path)] + missing_pages()
     current = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "commands_page.py"), "--check"], check=False, capture_output=True, text=True
+        [sys.executable, str(ROOT / "tools" / "commands_page.py"), "--check"],
+        check=False,
+        capture_output=True,
+        text=True,
     )
     if current.returncode:
         faults.append(current.stderr.strip())

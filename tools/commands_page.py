@@ -47,8 +47,9 @@ def page() -> str:
     """Return the whole page."""
     os.environ.update({"COLUMNS": "110", "NO_COLOR": "1", "TERM": "dumb"})
     parts = [HEAD]
-    for words in commands():
-        parts.append(f"## `entrepot{''.join(f' {w}' for w in words)}`\n\n```text\n{help_text(words)}\n```\n")
+    parts.extend(
+        f"## `entrepot{''.join(f' {w}' for w in words)}`\n\n```text\n{help_text(words)}\n```\n" for words in commands()
+    )
     return "\n".join(parts)
 
 

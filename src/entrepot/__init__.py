@@ -24,12 +24,12 @@ if TYPE_CHECKING:
         load,
         permits,
         rates,
-        report,
         run,
         size,
         story,
         surplus,
         verify,
+        write_report,
     )
     from entrepot.catalogue import accelerator, accelerators, model, models
 
@@ -47,12 +47,12 @@ __all__ = [
     "models",
     "permits",
     "rates",
-    "report",
     "run",
     "size",
     "story",
     "surplus",
     "verify",
+    "write_report",
 ]
 _CATALOGUE = {"accelerator", "accelerators", "model", "models"}
 

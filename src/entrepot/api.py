@@ -11,26 +11,27 @@ named by the caller.
 from __future__ import annotations
 
 import datetime as dt
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from entrepot import catalogue
+from entrepot import catalogue, market, performance, planning
 from entrepot import ledger as books
-from entrepot import market, performance, planning
-from entrepot import report as pages
 from entrepot import scenario as scenarios
 from entrepot.catalogue import demand as public_demand
 from entrepot.catalogue.records import Accelerator, Model
 from entrepot.controls import decide, decide_many
 from entrepot.controls.records import Decision, PartyFacts, Provenance, Transfer, TransferKind
-from entrepot.errors import Unproven
+from entrepot.errors import Conflict, MissingFact, Unproven
 from entrepot.market.records import Clearing
 from entrepot.market.verify import Verification
 from entrepot.performance.records import Slo, Workload
-from entrepot.planning.surplus import Surplus
+from entrepot.planning import Surplus
+from entrepot.report import write_report
 from entrepot.report.records import Run, Story
 from entrepot.scenario.records import Bid, Lot, LotKind, Party, Scenario
 
@@ -44,14 +45,16 @@ __all__ = [
     "load",
     "permits",
     "rates",
-    "report",
     "run",
+    "run_into",
     "size",
+    "sized",
     "story",
     "surplus",
     "transfer",
     "verify",
     "workload",
+    "write_report",
 ]
 
 
@@ -150,7 +153,9 @@ def decisions(scenario: Scenario) -> dict[tuple[str, str], Decision]:
     return {(lot.id, bid.id): decision for (lot, bid), decision in zip(pairs, decided, strict=True)}
 
 
-def permits(scenario: Scenario, of_decisions: Mapping[tuple[str, str], Decision] | None = None) -> pl.DataFrame:
+def permits(
+    scenario: Scenario, of_decisions: Mapping[tuple[str, str], Decision] | None = None
+) -> pl.DataFrame:
     """Return one row per lot and bid: may it be, which paragraph says so, and why.
 
     Nobody trades with itself: such pairs are not permitted, and the reason says that.
@@ -209,7 +214,9 @@ def run(scenario: Scenario, *, settle: bool = True, ledger: str | Path = ":memor
     checked = market.verify(clearing)
     if not checked.ok:
         failed = checked.checks.filter(~pl.col("ok")).row(0, named=True)
-        raise Unproven(f"the clearing does not stand: {failed['check']}: {failed['detail']}\n  Nothing was published.")
+        raise Unproven(
+            f"the clearing does not stand: {failed['check']}: {failed['detail']}\n  Nothing was published."
+        )
     balances, audit = pl.DataFrame(), "not settled"
     if settle:
         with books.Ledger.open(ledger) as journal:
@@ -217,7 +224,34 @@ def run(scenario: Scenario, *, settle: bool = True, ledger: str | Path = ":memor
                 journal.post(entry)
             books.settle(journal, clearing, scenario)
             balances, audit = journal.balances(), str(journal.audit())
-    return Run(scenario, of_rates, of_permits, decided, left, capacity, wanted, clearing, checked, balances, audit)
+    return Run(
+        scenario, of_rates, of_permits, decided, left, capacity, wanted, clearing, checked, balances, audit
+    )
+
+
+def run_into(scenario: Scenario, folder: Path) -> Run:
+    """Go the whole way and keep it: order book, result and settled ledger in a new folder.
+
+    The folder appears when everything in it is written, or not at all.
+
+    Raises
+    ------
+    Conflict : the folder is there already and not empty
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Conflict(
+            f"{folder} is there already.\n  Name another folder, or remove it; nothing was written."
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
+        made = Path(beside) / "result"
+        made.mkdir()
+        done = run(scenario, ledger=made / "ledger.sqlite")
+        market.write(done.clearing, made)
+        if folder.exists():
+            folder.rmdir()
+        made.rename(folder)
+    return done
 
 
 def story(path: str | Path, *, as_of: dt.date | None = None, variant: str | None = None) -> Story:
@@ -231,11 +265,6 @@ def story(path: str | Path, *, as_of: dt.date | None = None, variant: str | None
     }
     told = on_days[main.as_of]
     return Story(told, tuple(on_days.values()), tuple(readings.values()) or (told,))
-
-
-def report(told: Story, path: str | Path) -> Path:
-    """Write the story as one self-contained HTML page."""
-    return pages.write_report(told, Path(path))
 
 
 def check(
@@ -282,10 +311,55 @@ def size(
     requests_per_s : load at each moment of interest, e.g. 24 hours; the answer covers the largest
     mix : a public request-size mix of the catalogue
     """
-    shape: Model = catalogue.model(model)
+    shape = catalogue.model(model)
     work = _mix(shape.id, mix, slo or Slo(None, None))
     load_rps = np.asarray(requests_per_s, dtype=np.float64)
-    return performance.size_table(work, _chips(chips), shape, load_rps)
+    return _sizes([(work.id, work, chip, shape, load_rps) for chip in _chips(chips)])
+
+
+def sized(scenario: Scenario) -> pl.DataFrame:
+    """Return what each service of a scenario needs at its peak, in each kind of chip that the scenario has.
+
+    The peak is the busiest hour of the day times the service's headroom; ``mean`` is the mean of the day.
+    """
+    chips = sorted({h.accelerator for h in scenario.holdings} | {x.accelerator for x in scenario.lots})
+    return _sizes(
+        [
+            (s.id, workload(scenario, s.id), catalogue.accelerator(chip), catalogue.model(s.model),
+             np.append(s.requests_per_s * s.hourly * s.headroom, s.requests_per_s))
+            for s in scenario.services.values()
+            for chip in chips
+        ]
+    )  # fmt: skip
+
+
+def _sizes(asked: Sequence[tuple[str, Workload, Accelerator, Model, NDArray[np.float64]]]) -> pl.DataFrame:
+    rows: list[dict[str, object]] = []
+    for name, work, chip, shape, load_rps in asked:
+        row: dict[str, object] = {
+            "workload": name,
+            "accelerator": chip.id,
+            "peak_requests_per_s": float(load_rps.max()),
+        }
+        try:
+            found = performance.size(work, chip, shape, load_rps)
+        except MissingFact as unknown:
+            rows.append({**row, "reason": str(unknown)})
+            continue
+        rows.append({
+            **row,
+            "devices_low": int(found.devices_low.max()),
+            "devices_central": int(found.devices_central.max()),
+            "devices_high": int(found.devices_high.max()),
+            "devices_at_mean_load": int(found.devices_central[-1]),
+            "layout": str(found.estimate.layout),
+            "basis": found.estimate.basis,
+            "reason": "",
+        })  # fmt: skip
+    schema = {"workload": pl.String, "accelerator": pl.String, "peak_requests_per_s": pl.Float64, "devices_low": pl.Int64,
+              "devices_central": pl.Int64, "devices_high": pl.Int64, "devices_at_mean_load": pl.Int64, "layout": pl.String,
+              "basis": pl.String, "reason": pl.String}  # fmt: skip
+    return pl.DataFrame(rows, schema=schema)
 
 
 def compare(

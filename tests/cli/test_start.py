@@ -24,7 +24,9 @@ def modules_after(*words: str) -> set[str]:
         f"try:\n    main({list(words)!r})\nexcept SystemExit:\n    pass\n"
         "print('MODULES', *{m.partition('.')[0] for m in sys.modules})"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
     line = next(text for text in done.stdout.splitlines() if text.startswith("MODULES"))
     return set(line.split()[1:])
 
@@ -45,7 +47,18 @@ def test_looking_something_up_imports_nothing_heavy(words: tuple[str, ...]) -> N
 def test_help_is_a_tour() -> None:
     """A newcomer sees what to type first, and who each command is for."""
     shown = run("--help").stdout
-    for word in ("catalogue", "check", "size", "compare", "surplus", "clear", "verify", "ledger", "report", "init"):
+    for word in (
+        "catalogue",
+        "check",
+        "size",
+        "compare",
+        "surplus",
+        "clear",
+        "verify",
+        "ledger",
+        "report",
+        "init",
+    ):
         assert word in shown
     assert "entrepot clear examples/spring-2025" in shown
 
@@ -59,7 +72,11 @@ def test_a_wrong_option_is_a_usage_error() -> None:
     ("words", "code", "said"),
     [
         (("catalogue", "show", "nvidia-h2o"), 4, "no chip or model is called"),
-        (("check", "nvidia-h20-sxm-96gb", "--from", "US", "--to", "Narnia", "--on", "2025-04-08"), 3, "ISO 3166-1"),
+        (
+            ("check", "nvidia-h20-sxm-96gb", "--from", "US", "--to", "Narnia", "--on", "2025-04-08"),
+            3,
+            "ISO 3166-1",
+        ),
         (("check", "nvidia-h20-sxm-96gb"), 3, "--from, --to, --on not given"),
         (("clear", "/no/such/folder"), 3, "/no/such/folder"),
         (("verify", "/no/such/folder"), 3, "/no/such/folder"),
@@ -68,7 +85,9 @@ def test_a_wrong_option_is_a_usage_error() -> None:
         (("compare", "no-such-model"), 4, "no model is called"),
     ],
 )
-def test_a_mistake_gets_a_sentence_and_its_own_exit_code(words: tuple[str, ...], code: int, said: str) -> None:
+def test_a_mistake_gets_a_sentence_and_its_own_exit_code(
+    words: tuple[str, ...], code: int, said: str
+) -> None:
     """What is wrong, where, and the mend; never a traceback."""
     done = run(*words)
     assert (done.returncode, done.stdout) == (code, "")

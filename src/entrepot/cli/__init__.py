@@ -19,16 +19,19 @@ buyers bid in *work* and get the best lawful mix of *chips* at prices that anyon
 
 A first tour:
 
-    entrepot catalogue show nvidia-h20-sxm-96gb        what is known of a chip, and who says so
+    entrepot catalogue show nvidia-h20-sxm-96gb
     entrepot check nvidia-h20-sxm-96gb --from US --to CN --on 2025-04-08
-    entrepot check nvidia-h20-sxm-96gb --from US --to CN --on 2025-04-16 --letter us-2025-04-nvidia-h20
-    entrepot size deepseek-r1 --requests-per-s 914 --chip nvidia-h20-sxm-96gb
-    entrepot compare deepseek-r1 --chips nvidia-h20-sxm-96gb,nvidia-h200-sxm-141gb
-    entrepot clear examples/spring-2025 --save result  who gets what, at which prices
-    entrepot verify result                             prove it from the order book alone
-    entrepot ledger provenance result                  where each unit came from
-    entrepot report examples/spring-2025               everything in one page to look at
-    entrepot init my-scenario                          a small scenario to start from
+    entrepot size deepseek-r1 --requests-per-s 914 --chip h20-sxm-96gb
+    entrepot compare deepseek-r1
+    entrepot surplus examples/spring-2025
+    entrepot clear examples/spring-2025 --save result
+    entrepot verify result
+    entrepot ledger provenance result
+    entrepot report examples/spring-2025
+    entrepot init my-scenario
+
+Each answers with its reasons and its sources; `entrepot COMMAND --help` teaches
+by example.
 """
 
 _KNOW = Group("Know (capacity planner, compliance officer)", sort_key=1)
@@ -46,32 +49,74 @@ app = App(
     group_commands=_SETUP,
 )
 
-_catalogue = App(name="catalogue", help="Chips, models, prices and claims: every figure with its source.", group=_KNOW)
+_catalogue = App(
+    name="catalogue", help="Chips, models, prices and claims: every figure with its source.", group=_KNOW
+)
 app.command(_catalogue)
-_catalogue.command("entrepot.cli.catalogue:list_things", name="list", help="List chips, models, prices, claims or mixes.")
-_catalogue.command("entrepot.cli.catalogue:show", name="show", help="Everything known of one chip or model.")
-_catalogue.command("entrepot.cli.catalogue:compare", name="compare", help="Set chips side by side, with bars.")
 _catalogue.command(
-    "entrepot.cli.catalogue:add_model", name="add-model", help="Take in a model from its Hugging Face config.json."
+    "entrepot.cli.catalogue:list_things", name="list", help="List chips, models, prices, claims or mixes."
+)
+_catalogue.command("entrepot.cli.catalogue:show", name="show", help="Everything known of one chip or model.")
+_catalogue.command(
+    "entrepot.cli.catalogue:compare", name="compare", help="Set chips side by side, with bars."
+)
+_catalogue.command(
+    "entrepot.cli.catalogue:add_model",
+    name="add-model",
+    help="Take in a model from its Hugging Face config.json.",
 )
 app.command(
-    "entrepot.cli.check:check", name="check", group=_KNOW,
+    "entrepot.cli.check:check",
+    name="check",
+    group=_KNOW,
     help="May this chip go from here to there, on this day, as a sale or as a lease?",
 )
-app.command("entrepot.cli.work:size", name="size", group=_KNOW, help="What does this service need, in each kind of chip?")
-app.command("entrepot.cli.work:compare", name="compare", group=_KNOW, help="Which chip is worth what for this work?")
-app.command("entrepot.cli.market:surplus", name="surplus", group=_TRADE, help="What is left after own needs and reserve?")
+app.command(
+    "entrepot.cli.work:size",
+    name="size",
+    group=_KNOW,
+    help="What does this service need, in each kind of chip?",
+)
+app.command(
+    "entrepot.cli.work:compare", name="compare", group=_KNOW, help="Which chip is worth what for this work?"
+)
+app.command(
+    "entrepot.cli.market:surplus",
+    name="surplus",
+    group=_TRADE,
+    help="What is left after own needs and reserve?",
+)
 app.command("entrepot.cli.market:clear", name="clear", group=_TRADE, help="Who gets what, at which prices.")
-app.command("entrepot.cli.market:verify", name="verify", group=_TRADE, help="Prove a clearing from its order book alone.")
+app.command(
+    "entrepot.cli.market:verify",
+    name="verify",
+    group=_TRADE,
+    help="Prove a clearing from its order book alone.",
+)
 _ledger = App(name="ledger", help="Who holds what, where each unit came from, who owes what.", group=_KEEP)
 app.command(_ledger)
 _ledger.command("entrepot.cli.ledger:balance", name="balance", help="Balances of all accounts, or of some.")
 _ledger.command("entrepot.cli.ledger:journal", name="journal", help="The entries, in order.")
-_ledger.command("entrepot.cli.ledger:provenance", name="provenance", help="The chain from vendor to holder of each lot of units.")
-_ledger.command("entrepot.cli.ledger:audit", name="audit", help="Recompute the whole chain and every balance.")
-app.command("entrepot.cli.story:report", name="report", group=_KEEP, help="The whole way through, as tables and as one HTML page.")
-app.command("entrepot.cli.story:init", name="init", group=_SETUP, help="Write a small scenario to start from.")
-app.register_install_completion_command(name="completion", help="Install shell completion (bash, zsh, fish).", group=_SETUP)
+_ledger.command(
+    "entrepot.cli.ledger:provenance",
+    name="provenance",
+    help="The chain from vendor to holder of each lot of units.",
+)
+_ledger.command(
+    "entrepot.cli.ledger:audit", name="audit", help="Recompute the whole chain and every balance."
+)
+app.command(
+    "entrepot.cli.story:report",
+    name="report",
+    group=_KEEP,
+    help="The whole way through, as tables and as one HTML page.",
+)
+app.command(
+    "entrepot.cli.story:init", name="init", group=_SETUP, help="Write a small scenario to start from."
+)
+app.register_install_completion_command(
+    name="completion", help="Install shell completion (bash, zsh, fish).", group=_SETUP
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -93,8 +138,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _say("stopped", 130)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return _say(f"{where}{error.strerror or error}\n  Check that the path exists and that you may read or write it.", 3)
-    except Exception as error:  # noqa: BLE001 - the last door: a person gets a sentence, not a traceback
+        return _say(
+            f"{where}{error.strerror or error}\n  Check that the path exists and that you may read or write it.",
+            3,
+        )
+    except Exception as error:  # the last door: a person gets a sentence, not a traceback
         if os.environ.get("ENTREPOT_DEBUG"):
             raise
         return _say(

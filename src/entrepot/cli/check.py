@@ -79,10 +79,18 @@ def check(
     show = output or Output()
     if scenario is not None:
         return _scenario(scenario, on, variant, show)
-    missing = [name for name, value in (("CHIP", chip), ("--from", from_), ("--to", to), ("--on", on)) if value is None]
+    missing = [
+        name
+        for name, value in (("CHIP", chip), ("--from", from_), ("--to", to), ("--on", on))
+        if value is None
+    ]
     if missing or chip is None or from_ is None or to is None or on is None:
         raise InputError(
-            Fault("check", f"{', '.join(missing)} not given", "Name the chip, --from, --to and --on, or a --scenario.")
+            Fault(
+                "check",
+                f"{', '.join(missing)} not given",
+                "Name the chip, --from, --to and --on, or a --scenario.",
+            )
         )
     origin, destination = _country("--from", from_), _country("--to", to)
     screened: tuple[str, ...] | None = () if screened_clear else None
@@ -117,7 +125,11 @@ def _country(option: str, code: str) -> str:
     known = controls.countries()
     if code.upper() not in known:
         near = [c for c, name in known.items() if code.lower() in name.lower()][:3]
-        hint = f"Did you mean {', '.join(f'{c} ({known[c]})' for c in near)}?" if near else "Write two letters, e.g. CN."
+        hint = (
+            f"Did you mean {', '.join(f'{c} ({known[c]})' for c in near)}?"
+            if near
+            else "Write two letters, e.g. CN."
+        )
         raise InputError(Fault(option, f"{code!r} is not an ISO 3166-1 country code", hint))
     return code.upper()
 

@@ -94,5 +94,7 @@ def audit(ledger: Path, *, output: Annotated[Output | None, Parameter(name="*")]
 def _file(path: Path) -> Path:
     file = path / _FILE if path.is_dir() else path
     if not file.is_file():
-        raise InputError(Fault(str(path), "no ledger is here", "Name a ledger file, or a folder that clear --save wrote."))
+        raise InputError(
+            Fault(str(path), "no ledger is here", "Name a ledger file, or a folder that clear --save wrote.")
+        )
     return file

@@ -6,11 +6,11 @@ import datetime as dt
 from pathlib import Path
 from typing import Annotated
 
+import polars as pl
 from cyclopts import Parameter
 
 from entrepot import api, market
 from entrepot.cli.output import Output, emit, note
-from entrepot.errors import Conflict
 from entrepot.report import tables
 
 __all__ = ["clear", "surplus", "verify"]
@@ -35,7 +35,14 @@ def surplus(
     variant: the reading of contested facts
     """
     read = api.load(scenario, as_of=on, variant=variant)
-    emit(tables.surplus_by_hour(read, api.surplus(read)).to_dicts(), kind="surplus", output=output or Output())
+    left = api.surplus(read)
+    hours = pl.col("period") % 24
+    table = (
+        left.by_period.with_columns(hour=hours)
+        .filter(pl.col("period") < 24)  # every step has the same day
+        .select("holding", "accelerator", "hour", "held", "own_need", "reserve", "surplus")
+    )
+    emit(table.to_dicts(), kind="surplus", output=output or Output())
 
 
 def clear(
@@ -59,13 +66,8 @@ def clear(
     variant: the reading of contested facts
     save: write the order book, the result and the settled ledger into this new folder
     """
-    if save is not None and save.exists() and (not save.is_dir() or any(save.iterdir())):
-        raise Conflict(f"{save} is there already.\n  Name another folder, or remove it; nothing was written.")
     read = api.load(scenario, as_of=on, variant=variant)
-    if save is None:
-        run = api.run(read)
-    else:
-        run = api.run_into(read, save)
+    run = api.run(read) if save is None else api.run_into(read, save)
     emit(
         {
             "who_got_what": tables.who_got_what(run).to_dicts(),

@@ -113,7 +113,10 @@ def _render(
     first = next(iter(named.values()))
     match output.output:
         case "json":
-            return json.dumps({"schema": f"entrepot/{kind}/v1", **plain(named)}, indent=2, ensure_ascii=False) + "\n"
+            return (
+                json.dumps({"schema": f"entrepot/{kind}/v1", **plain(named)}, indent=2, ensure_ascii=False)
+                + "\n"
+            )
         case "jsonl":
             return "".join(json.dumps(plain(row), ensure_ascii=False) + "\n" for row in first)
         case "csv":
@@ -122,7 +125,9 @@ def _render(
             return "\n".join(_markdown(rows, titles.get(name)) for name, rows in named.items())
         case "parquet":
             if output.out is None:
-                raise InputError(Fault("-o parquet", "Parquet is not for a terminal", "Add --out FILE.parquet."))
+                raise InputError(
+                    Fault("-o parquet", "Parquet is not for a terminal", "Add --out FILE.parquet.")
+                )
             # Polars takes a second to import: only those who ask for Parquet pay for it.
             import_module("entrepot.cli.parquet").write([plain(row) for row in first], output.out)
             return None
@@ -164,7 +169,9 @@ def _markdown(rows: Sequence[Row], title: str | None) -> str:
         return head + "(none)\n"
     columns = list(rows[0])
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    lines += ["| " + " | ".join(_human(row.get(c)).replace("|", "\\|") for c in columns) + " |" for row in rows]
+    lines += [
+        "| " + " | ".join(_human(row.get(c)).replace("|", "\\|") for c in columns) + " |" for row in rows
+    ]
     return head + "\n".join(lines) + "\n"
 
 
@@ -178,7 +185,11 @@ def _table(named: Mapping[str, Sequence[Row]], titles: Mapping[str, str], *, to_
     colour = to_terminal and "NO_COLOR" not in os.environ
     width = None if to_terminal else int(os.environ.get("COLUMNS", _WIDE))
     console = Console(
-        file=sink, width=width or _terminal_width(), force_terminal=colour, no_color=not colour, highlight=False,
+        file=sink,
+        width=width or _terminal_width(),
+        force_terminal=colour,
+        no_color=not colour,
+        highlight=False,
         legacy_windows=False,
     )
     for name, rows in named.items():

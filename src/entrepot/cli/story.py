@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from entrepot import api, scenario
 from entrepot.cli.output import Output, emit, note, stderr_console
-from entrepot.report import tables
+from entrepot.report import compare, tables
 
 __all__ = ["init", "report"]
 
@@ -37,17 +37,20 @@ def report(
     """
     with stderr_console().status("Clearing the market on every date and under every reading…"):
         told = api.story(folder, as_of=on, variant=variant)
-        page = api.report(told, to)
+        page = api.write_report(told, to)
     main = told.main
     sections = {
-        "dates": (f"{main.scenario.title}: the same market on each date", tables.dates_compared(told)),
+        "dates": (f"{main.scenario.title}: the same market on each date", compare.dates_compared(told)),
         "who_got_what": (f"Who got what on {main.scenario.as_of}", tables.who_got_what(main)),
         "prices": ("Prices: uniform per pool", tables.prices_summary(main)),
         "unserved": ("What stayed unserved, and why", tables.unserved(main)),
         "permits": ("Permits and refusals", tables.permits_summary(main)),
     }
     if len(told.variants) > 1:
-        sections["variants"] = ("The same date under each reading of contested facts", tables.variants_compared(told))
+        sections["variants"] = (
+            "The same date under each reading of contested facts",
+            compare.variants_compared(told),
+        )
     emit(
         {name: table.to_dicts() for name, (_, table) in sections.items()},
         kind="story",

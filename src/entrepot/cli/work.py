@@ -130,4 +130,6 @@ def _slo(ttft_ms: float | None, tpot_ms: float | None) -> Slo:
 
 def _positive(option: str, value: float) -> None:
     if not 0 < value < 1e9:
-        raise InputError(Fault(option, f"{value:g} is not a number above zero and below 10^9", "Write a positive number."))
+        raise InputError(
+            Fault(option, f"{value:g} is not a number above zero and below 10^9", "Write a positive number.")
+        )

@@ -13,13 +13,13 @@ advice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from entrepot.catalogue import accelerator as catalogue_accelerator
 from entrepot.catalogue.records import Accelerator
 from entrepot.controls import law
-from entrepot.controls.classify import NO_TEXT, classify
+from entrepot.controls.classify import BELOW, CANNOT_DECIDE, NO_TEXT, classify
 from entrepot.controls.conditions import Question, stated
 from entrepot.controls.findings import (
     MOVES,
@@ -147,25 +147,26 @@ def _findings(question: Question, chip: Accelerator, classification: Classificat
     if act.kind in MOVES and act.destination is None:
         found.append(_no_destination())
     if act.kind in MOVES and not any(f.list_based for f in found):
-        found.append(_not_on_the_list(classification, words))
+        found.append(_not_on_the_list(question, classification, words))
     return found
 
 
-def _not_on_the_list(classification: Classification, words: Mapping[str, str]) -> Finding:
+def _not_on_the_list(question: Question, classification: Classification, words: Mapping[str, str]) -> Finding:
     """Return the ground on which the other findings stand: the Commerce Control List asks nothing of this act."""
-    below = classification.item_class not in {"3A090", "3A090.a", "3A090.b"}
-    why = (
-        "it is below the thresholds of 3A090 and controlled for anti-terrorism reasons only"
-        if classification.item_class == "below 3A090"
-        else f"its class ({classification.item_class}) does not matter for {words['destination']} and this recipient"
-        if below
-        else f"{words['destination']} is outside the licence set and the recipient is not headquartered in Macau or D:5"
-    )
+    item = classification.item_class
+    if question.designer is not None and law.member(question.designer, ["MO+D:5"], question.on):
+        why = "it is not of United States design, and whether a unit is subject to the regulations is judged beside this"
+    elif item == BELOW:
+        why = "it is below the thresholds of 3A090 and controlled for anti-terrorism reasons only"
+    elif item in {CANNOT_DECIDE, NO_TEXT}:
+        why = f"its class ({item}) does not matter for {words['destination']} and this recipient"
+    else:
+        why = f"{item} to {words['destination']} and to a recipient of this headquarters is not in the licence set"
     reason = Reason(
         rule="us.list",
         citation="15 CFR 742.6(a)(6), 774 Supp. 1 (ECCN 3A090)",
-        outcome=Outcome.UNKNOWN if classification.item_class == NO_TEXT else Outcome.NO_LICENCE,
-        text=f"{words['chip']}: no licence is required by its place on the Commerce Control List; {why}.",
+        outcome=Outcome.UNKNOWN if item == NO_TEXT else Outcome.NO_LICENCE,
+        text=f"{words['chip']}: its place on the Commerce Control List asks no licence; {why}.",
         source="; ".join(text.source for text in law.item_texts()),
     )
     return Finding(reason, frozenset({"item_class", "accelerator.tpp", "accelerator.density", "destination"}))
@@ -223,8 +224,8 @@ def _would_change(deciding: Sequence[Finding], outcome: Outcome, missing: set[st
     return _unique((*named, *changes, _LEASE_TO_SALE))
 
 
-def _unique(items: object) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(items))  # type: ignore[call-overload]
+def _unique(items: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(items))
 
 
 def _rank(outcome: Outcome | None) -> int:

@@ -5,7 +5,8 @@ conditions travel with the units (750.7). So an act with units that are already 
 imported, did any known rule or letter require an authorisation, and is one stated? Where the day is unknown, every day
 on which the law changed is tried; if all of them are clear, the day does not matter.
 
-The holder is taken as the importer of record: earlier owners are not facts that are asked here.
+The holder is taken as the importer of record: earlier owners are not facts that are asked here. A letter to the chip's
+own vendor counts, since that vendor is where the units came from.
 """
 
 from __future__ import annotations
@@ -129,7 +130,11 @@ def _needed_on(
     )
     versions = [law.version_on(rule.versions, day) for rule in law.rules() if rule.list_based]
     by_list = any_of(holds(version.when, then) for version in versions if version is not None)
-    letters = [rule for rule in law.letter_rules().values() if rule.letter.effective <= day]
+    letters = [
+        rule
+        for rule in law.letter_rules().values()
+        if rule.letter.effective <= day and rule.letter.addressee == accelerator.vendor
+    ]
     by_letter = any_of(letter_reach(rule, then) for rule in letters)
     verdict = any_of((by_list, by_letter))
     return verdict._replace(

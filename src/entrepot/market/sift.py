@@ -41,6 +41,10 @@ class Curve:
         """Number of entries."""
         return len(self.cell)
 
+    def whole(self) -> Box:
+        """Return the box that holds every price."""
+        return Box(self, np.full(self.cells, -np.inf), np.full(self.cells, np.inf))
+
     def box(self, price: F64, width: float) -> Box:
         """Return a box around the guessed (cells,) price; ``width`` is relative."""
         weight = np.bincount(self.cell, minlength=self.cells)

@@ -232,7 +232,7 @@ def _solve_part(pooled: Pooled, hours: F64, periods: I64) -> Solved:
     here[periods] = True
     frame = _frame(pooled, hours, here)
     supply, demand = frame.supply, frame.demand
-    everything = (supply.box(np.zeros(frame.cells), np.inf), demand.box(np.zeros(frame.works), np.inf))
+    everything = supply.whole(), demand.whole()
     if supply.entries + demand.entries <= _LARGE:
         steps = exact(everything[0]), exact(everything[1])
         return _unfold(frame, _optimum(frame, *steps), *steps)

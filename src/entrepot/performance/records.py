@@ -107,7 +107,9 @@ class Estimate:
     """What one chip delivers on one workload under its SLO, or why it does not.
 
     ``mtok_per_device_hour`` is ``None`` exactly where ``reason`` says why: unknown figures, no fit in memory, or no
-    layout within the SLO. ``basis`` is ``"datasheet"`` until a calibration exists for the chip's architecture.
+    layout within the SLO. ``basis`` says what the efficiencies of the chip's architecture rest on: ``"measured"``,
+    ``"transferred"`` from a measured one, ``"datasheet"`` alone, or ``"none"`` where nothing could be computed. The
+    physical limit leaves out speculative decoding, which yields more than one token per step.
     """
 
     workload: str

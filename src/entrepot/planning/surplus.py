@@ -19,7 +19,7 @@ import polars as pl
 from entrepot.planning.records import F64, I64, Need, Surplus
 from entrepot.scenario.records import Scenario, Service
 
-__all__ = ["demand_of", "need", "surplus"]
+__all__ = ["Surplus", "demand_of", "need", "surplus"]
 
 _EPS = 1e-9  # of a replica: float noise must not cost one
 

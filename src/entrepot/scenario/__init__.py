@@ -11,7 +11,7 @@ from entrepot.scenario.codes import countries, currencies, minor_units
 from entrepot.scenario.read import read
 from entrepot.scenario.records import Scenario
 from entrepot.scenario.schema import json_schema, tables_schema
-from entrepot.scenario.template import init
+from entrepot.scenario.start import init
 from entrepot.scenario.typed import parse_hours
 
 __all__ = [

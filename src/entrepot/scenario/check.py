@@ -88,7 +88,9 @@ def check_lots(sheet: Sheet, holdings: pl.DataFrame | None, around: Around, faul
         what = f"holding {row['holding']} belongs to {row['owner']}, not to {row['seller']}"
         return what, f"Write {row['owner']}, or leave it empty."
 
-    sheet.note(pl.col("seller") != pl.col("owner"), "seller", faults, not_theirs)
+    parties = list(around.world.party_ids)
+    both = pl.col("seller").is_in(parties) & pl.col("owner").is_in(parties)
+    sheet.note(both & (pl.col("seller") != pl.col("owner")), "seller", faults, not_theirs)
     _residual(sheet, "kind", _SALE, around, faults)
     note_offered_twice(sheet, around.world.horizon, faults)
     return sheet
@@ -114,8 +116,9 @@ def check_bids(sheet: Sheet, around: Around, faults: Faults) -> Sheet:
         what = f"service {row['service']} belongs to {row['owner']}, not to {row['buyer']}"
         return what, f"Write {row['owner']}."
 
-    theirs = pl.col("buyer") == pl.col("owner")
-    sheet.note(pl.col("buyer").is_in(list(world.party_ids)) & ~theirs, "buyer", faults, not_theirs)
+    parties = list(world.party_ids)
+    both = pl.col("buyer").is_in(parties) & pl.col("owner").is_in(parties)
+    sheet.note(both & (pl.col("buyer") != pl.col("owner")), "buyer", faults, not_theirs)
     _accelerators(sheet, list(around.known.accelerators), faults)
     sheet = _window(sheet, world.horizon, faults, sale=pl.lit(value=False))
     note_wanted_twice(sheet, world.horizon, faults)

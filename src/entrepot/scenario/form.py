@@ -173,13 +173,18 @@ class HorizonForm(_Form):
 
 
 class VariantForm(_Form):
-    """One reading of a contested fact: it overrides quantities of holdings."""
+    """One reading of a contested fact: it overrides quantities of holdings, and may withdraw lots."""
 
     title: Line = _key("What this reading assumes.")
     holdings: dict[str, Devices] = Field(
         default_factory=dict,
         description="Quantities by the id of the holding.",
         json_schema_extra={"x-unit": "devices", "x-default": "none"},
+    )
+    withdrawn: list[Id] = Field(
+        default_factory=list,
+        description="Lots that are not offered under this reading, for example because nothing is left for them.",
+        json_schema_extra={"x-unit": "lot ids", "x-default": "none"},
     )
 
 

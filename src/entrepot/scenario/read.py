@@ -118,7 +118,7 @@ def _checked(
         done["holdings"] = _overridden(done["holdings"], toml, variant, faults)
     if "lots" in done:
         held = done["holdings"].rows if "holdings" in done else None
-        done["lots"] = check_lots(done["lots"], held, around, faults)
+        done["lots"] = check_lots(_offered(done["lots"], toml, variant, faults), held, around, faults)
     if "bids" in done:
         done["bids"] = check_bids(done["bids"], around, faults)
     if "orders" in done:
@@ -148,6 +148,20 @@ def _overridden(holdings: Sheet, toml: Toml, variant: str | None, faults: Faults
         return holdings
     new = pl.col("id").replace_strict(chosen.holdings, default=None, return_dtype=pl.Int64)
     return holdings.having(holdings.rows.with_columns(pl.coalesce(new, "quantity").alias("quantity")))
+
+
+def _offered(lots: Sheet, toml: Toml, variant: str | None, faults: Faults) -> Sheet:
+    """Return the lots that the open variant does not withdraw; every variant must name lots that exist."""
+    names = lots.rows["id"].drop_nulls().to_list()
+    for name, form in toml.variants.items():
+        for lot in form.withdrawn:
+            if lot not in names:
+                hint = did_you_mean(lot, names, otherwise="Write it in lots first.")
+                faults.add(toml.where(("variants", name, "withdrawn")), f"there is no lot {lot!r}", hint)
+    chosen = toml.variants.get(variant) if variant is not None else None
+    if chosen is None or not chosen.withdrawn:
+        return lots
+    return lots.having(lots.rows.filter(~pl.col("id").is_in(chosen.withdrawn)))
 
 
 def _scenario(

@@ -7,6 +7,7 @@ exported to ``schemas/``. `attributes` is the same as one table, from which `mar
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from entrepot.scenario.form import (
     Written,
 )
 
-__all__ = ["Attribute", "attributes", "export", "json_schema", "markdown", "tables_schema"]
+__all__ = ["Attribute", "attributes", "export", "json_schema", "markdown", "tables_schema", "with_tables"]
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -205,6 +206,21 @@ def markdown(section: str) -> str:
             default = "**required**" if a.default is None else a.default
             rows.append(f"| `{a.name}` | {a.type} | {a.unit} | {default} | {a.meaning} |")
     return "\n".join(rows)
+
+
+def with_tables(page: str) -> str:
+    """Return a page with the table after each mark ``<!-- table: SECTION -->`` printed anew.
+
+    Examples
+    --------
+    >>> with_tables("<!-- table: [residual] -->\\n| old |\\n\\nend").splitlines()[2]
+    '| name | type | unit | default | meaning |'
+    """
+
+    def printed(mark: re.Match[str]) -> str:
+        return f"{mark[1]}\n\n{markdown(mark[2])}\n"
+
+    return re.sub(r"(<!-- table: (.+?) -->)\n(?:\n?\|.*\n(?:\|.*\n)*)?", printed, page)
 
 
 def export(folder: Path) -> tuple[Path, ...]:

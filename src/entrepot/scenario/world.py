@@ -29,7 +29,7 @@ class World:
     Attributes
     ----------
     party_ids, site_ids : every id written, also of entries with faults of their own
-    service_party : party of each service
+    service_party : the party written beside each service, whether there is one or not
     """
 
     horizon: Horizon | None
@@ -64,7 +64,7 @@ def world(toml: Toml, known: Vocabulary, faults: Faults) -> World:
         services={id_: service for id_, service in services.items() if service is not None},
         party_ids=party_ids,
         site_ids=tuple(toml.names("sites")),
-        service_party={id_: party for id_, party in written.items() if party in party_ids},
+        service_party=written,
     )
 
 
