@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from entrepot.catalogue.records import Accelerator, Confidence, NumberFormat
 from entrepot.controls import Outcome, PartyFacts, Provenance, ReviewPolicy, Transfer, TransferKind
@@ -106,7 +107,7 @@ def chips() -> Mapping[str, Accelerator]:
     return out
 
 
-def a_party(hq: str | None = "US", **facts: object) -> PartyFacts:
+def a_party(hq: str | None = "US", **facts: Any) -> PartyFacts:
     """Return a party that is screened, clear and stated to be harmless, unless a fact says otherwise."""
     plain = PartyFacts(
         id="party",
@@ -118,7 +119,7 @@ def a_party(hq: str | None = "US", **facts: object) -> PartyFacts:
         knowledge_of_violation=False,
         listed_owners=(),
     )
-    return replace(plain, **facts)  # type: ignore[arg-type]
+    return replace(plain, **facts)
 
 
 def an_act(
@@ -128,7 +129,7 @@ def an_act(
     kind: TransferKind = TransferKind.EXPORT,
     *,
     hq: str | None = None,
-    **facts: object,
+    **facts: Any,
 ) -> Transfer:
     """Return an act of plain parties; the sender of an export is headquartered in the United States."""
     abroad = kind in {TransferKind.IN_COUNTRY, TransferKind.COMPUTE_LEASE}
@@ -141,7 +142,7 @@ def an_act(
         recipient=a_party(hq or destination),
         on=dt.date.fromisoformat(on) if isinstance(on, str) else on,
     )
-    return replace(plain, **facts)  # type: ignore[arg-type]
+    return replace(plain, **facts)
 
 
 @cache
@@ -198,7 +199,7 @@ def _case(row: Mapping[str, str]) -> Case:
     )
 
 
-def _value(field: str, text: str) -> object:
+def _value(field: str, text: str) -> Any:
     if field in {"listings", "letters", "listed_owners", "authorisations"}:
         return None if text == "unknown" else (text,)
     if field in {"military_end_user", "supercomputer_end_use", "knowledge_of_violation"}:

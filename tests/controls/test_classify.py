@@ -11,6 +11,7 @@ from controls_desk import a_chip, chips
 from entrepot.catalogue import accelerator
 from entrepot.catalogue.records import Confidence, NumberFormat
 from entrepot.controls import classify, tpp
+from entrepot.controls.measures import Interval
 
 BF16, FP8, INT8, FP4, FP32 = (
     NumberFormat.BF16,
@@ -132,6 +133,17 @@ def test_the_text_of_2022_counts_the_links(chip: str, item: str) -> None:
 def test_the_a800_day_by_day(day: str, item: str) -> None:
     """The input/output test ended on 2023-11-17; outside the texts read nothing is said."""
     assert classify(chips()["A800"], dt.date.fromisoformat(day)).item_class == item
+
+
+@pytest.mark.parametrize(
+    ("value", "threshold", "reached"),
+    [("4799", "4800", False), ("4800", "4800", True), ("5.9199", "5.92", False), ("5.92", "5.92", True)],
+)
+def test_a_threshold_itself_is_reached(value: str, threshold: str, *, reached: bool) -> None:
+    """In "4800 or more" the figure itself is in, the next smaller one is out."""
+    point = Interval(Decimal(value), Decimal(value))
+    assert point.reaches(Decimal(threshold)) is reached
+    assert point.below(Decimal(threshold)) is not reached
 
 
 # Exact quarters keep the published rounding away from the thresholds. die 1000 mm2 unless given.

@@ -102,6 +102,14 @@ def test_as_of_and_variant_can_be_asked_for(folder: Path) -> None:
     assert s.variants == {"large": "many", "small": "few"}
 
 
+def test_a_variant_may_withdraw_a_lot(folder: Path, edit: Edit) -> None:
+    """Under a reading that leaves nothing for it a lot is not offered; what is assumed about it may stay written."""
+    edit("scenario.toml", 'title = "few"', 'title = "few"\nwithdrawn = ["lease-2"]')
+    edit("scenario.toml", '"services.chat.requests_per_s"', '"lots.lease-2.ask"')
+    assert "lease-2" in {lot.id for lot in read(folder, variant="large").lots}
+    assert {lot.id for lot in read(folder, variant="small").lots} == {"lease-1", "sale-2", "o-1"}
+
+
 @pytest.mark.parametrize(
     "rewrite",
     [

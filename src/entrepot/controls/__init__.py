@@ -14,7 +14,8 @@ United States law only, as known on `LAW_KNOWN_TO`; not legal advice.
 from entrepot.controls.classify import classify
 from entrepot.controls.decide import STRICTNESS, decide, decide_many
 from entrepot.controls.explain import explain
-from entrepot.controls.law import FIRST_TEXT, LAW_KNOWN_TO, countries, letters, member
+from entrepot.controls.groups import countries, member
+from entrepot.controls.law import FIRST_TEXT, LAW_KNOWN_TO, letters
 from entrepot.controls.measures import tpp
 from entrepot.controls.records import (
     Classification,

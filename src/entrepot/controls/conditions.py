@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from entrepot.controls import law
+from entrepot.controls import groups
 from entrepot.controls.logic import Condition, Leaf, Node, Verdict, all_of, any_of, known, negated
 from entrepot.controls.measures import Interval, Measures
 from entrepot.controls.records import PartyFacts, Transfer
@@ -115,7 +115,7 @@ def _place(country: str | None, wanted: tuple[str, ...], fact: str, on: dt.date)
     if country is None:
         return known(None, fact)
     doubt = f"{fact}: whether {country} is in {', '.join(wanted)} on that day"
-    return known(law.member(country, wanted, on), fact, doubt)
+    return known(groups.member(country, wanted, on), fact, doubt)
 
 
 def _fact(path: str, act: Transfer) -> Verdict:

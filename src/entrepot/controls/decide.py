@@ -18,7 +18,7 @@ from dataclasses import replace
 
 from entrepot.catalogue import accelerator as catalogue_accelerator
 from entrepot.catalogue.records import Accelerator
-from entrepot.controls import law
+from entrepot.controls import groups, law
 from entrepot.controls.classify import BELOW, CANNOT_DECIDE, NO_TEXT, classify
 from entrepot.controls.conditions import Question, stated
 from entrepot.controls.findings import (
@@ -60,7 +60,18 @@ _POLICIES = (
     ReviewPolicy.CASE_BY_CASE,
     ReviewPolicy.APPROVAL,
 )
-_LEASE_TO_SALE = "the same chip sold instead of leased, or leased instead of sold, is another question"
+# What a permission rests on beside the rules that gave it: every one of these could have refused it.
+_PERMISSION_RESTS_ON = (
+    "recipient.headquarters",
+    "recipient.ultimate_parent_headquarters",
+    "recipient.listings",
+    "recipient.military_end_user",
+    "recipient.supercomputer_end_use",
+    "recipient.knowledge_of_violation",
+    "sender.listings",
+    "sender.letters",
+    "sender.knowledge_of_violation",
+)
 
 
 def decide(transfer: Transfer, *, accelerators: Mapping[str, Accelerator] | None = None) -> Decision:
@@ -136,7 +147,7 @@ def _findings(question: Question, chip: Accelerator, classification: Classificat
     words = {
         "chip": chip.name,
         "item_class": classification.item_class,
-        "destination": law.countries().get(act.destination or "", "an unknown place"),
+        "destination": groups.countries().get(act.destination or "", "an unknown place"),
         "recipient_seat": act.recipient.headquarters or "unknown",
         "law_known_to": str(law.LAW_KNOWN_TO),
     }
@@ -154,14 +165,14 @@ def _findings(question: Question, chip: Accelerator, classification: Classificat
 def _not_on_the_list(question: Question, classification: Classification, words: Mapping[str, str]) -> Finding:
     """Return the ground on which the other findings stand: the Commerce Control List asks nothing of this act."""
     item = classification.item_class
-    if question.designer is not None and law.member(question.designer, ["MO+D:5"], question.on):
+    if question.designer is not None and groups.member(question.designer, ["MO+D:5"], question.on):
         why = "it is not of United States design, and whether a unit is subject to the regulations is judged beside this"
     elif item == BELOW:
         why = "it is below the thresholds of 3A090 and controlled for anti-terrorism reasons only"
     elif item in {CANNOT_DECIDE, NO_TEXT}:
         why = f"its class ({item}) does not matter for {words['destination']} and this recipient"
     else:
-        why = f"{item} to {words['destination']} and to a recipient of this headquarters is not in the licence set"
+        why = f"{item} to {words['destination']} and to a recipient of this headquarters is outside what is enforced"
     reason = Reason(
         rule="us.list",
         citation="15 CFR 742.6(a)(6), 774 Supp. 1 (ECCN 3A090)",
@@ -197,7 +208,11 @@ def _decision(
     codified = [f.reason.codified or f.reason.outcome for f in findings]
     policies = [f.reason.policy for f in deciding if f.reason.policy is not None]
     missing = {fact for f in findings for fact in f.reason.missing}
-    used = sorted(frozenset({"accelerator", "kind"}).union(*(f.used for f in deciding)))
+    granted = outcome in {Outcome.NO_LICENCE, Outcome.EXCEPTION}
+    rested = [f.used for f in (findings if granted else deciding)]
+    used = sorted(
+        frozenset({"accelerator", "kind", *(_PERMISSION_RESTS_ON if granted else ())}).union(*rested)
+    )
     return Decision(
         transfer=transfer,
         outcome=outcome,
@@ -205,7 +220,7 @@ def _decision(
         item_class=classification.item_class,
         reasons=tuple(f.reason for f in ordered),
         missing=tuple(sorted(missing)),
-        would_change=_would_change(deciding, outcome, missing),
+        would_change=_would_change(deciding, transfer.kind, outcome, missing),
         conditions=_unique(c for f in findings for c in f.conditions),
         inputs={name: inputs[name] for name in used if name in inputs} | {"on": str(transfer.on)},
         law_known_to=law.LAW_KNOWN_TO,
@@ -214,14 +229,18 @@ def _decision(
     )
 
 
-def _would_change(deciding: Sequence[Finding], outcome: Outcome, missing: set[str]) -> tuple[str, ...]:
+def _would_change(
+    deciding: Sequence[Finding], kind: TransferKind, outcome: Outcome, missing: set[str]
+) -> tuple[str, ...]:
     named = [f"knowing {fact}" for fact in sorted(missing)]
     changes = [c for f in deciding for c in f.change]
     if outcome in {Outcome.NO_LICENCE, Outcome.EXCEPTION}:
         changes.append(
             "a listing, a military or supercomputer end use, or knowledge of a violation on either side"
         )
-    return _unique((*named, *changes, _LEASE_TO_SALE))
+        if kind is TransferKind.COMPUTE_LEASE:
+            changes.append("possession of the machines passing to the tenant: that is judged as a transfer")
+    return _unique((*named, *changes))
 
 
 def _unique(items: Iterable[str]) -> tuple[str, ...]:
@@ -234,7 +253,7 @@ def _rank(outcome: Outcome | None) -> int:
 
 def _check(t: Transfer) -> None:
     faults: list[Fault] = []
-    codes = law.countries()
+    codes = groups.countries()
     places = {
         "origin": t.origin,
         "destination": t.destination,
@@ -261,8 +280,8 @@ def _check(t: Transfer) -> None:
 
 def _route(t: Transfer) -> list[Fault]:
     """Faults of a kind that does not fit its countries."""
-    start = None if t.origin is None else law.ear_country(t.origin)
-    end = None if t.destination is None else law.ear_country(t.destination)
+    start = None if t.origin is None else groups.ear_country(t.origin)
+    end = None if t.destination is None else groups.ear_country(t.destination)
     same = start is not None and end is not None and start == end
     apart = start is not None and end is not None and start != end
     match t.kind:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from entrepot.controls import law
+from entrepot.controls import groups
 from entrepot.controls.records import Decision, Outcome, Reason, ReviewPolicy, TransferKind
 
 __all__ = ["explain"]
@@ -30,6 +30,27 @@ _ACT = {
     TransferKind.COMPUTE_LEASE: "lease of compute in",
     TransferKind.DOMESTIC: "supply inside the United States",
 }
+_GLOSS = {
+    "dd_certificate": "whether the certificate of 748 Supp. 2(dd), or the commitment to file it, goes with the application",
+    "all_end_users_authorised": "whether every end user holds the recipient's authorisation",
+    "headquarters": "where it is headquartered",
+    "ultimate_parent_headquarters": "where its ultimate parent is headquartered",
+    "listings": "whether it stands on a restricted-party list",
+    "military_end_user": "whether it is a military or military-intelligence end user",
+    "supercomputer_end_use": "whether a supercomputer end use is known",
+    "knowledge_of_violation": "whether it knows of a violation in the item",
+    "listed_owners": "which listed parties own it",
+    "provenance.imported_on": "when the units came to where they are",
+    "provenance.authorisation": "under which authorisation they came",
+    "provenance.conditions": "which conditions that authorisation carries",
+    "accelerator.vendor_country": "where the chip's designer is headquartered",
+    "accelerator.marketed_for_datacenter": "whether it is designed or marketed for data centres",
+    "accelerator.die_area_mm2": "area of the logic dies",
+    "accelerator.process_node": "the node on which the logic dies are made",
+    "accelerator.memory_bw_gb_s": "memory bandwidth",
+    "accelerator.scaleup_bw_gb_s": "link bandwidth",
+    "accelerator.host_link": "host interface",
+}
 
 
 def explain(decision: Decision) -> str:
@@ -39,7 +60,7 @@ def explain(decision: Decision) -> str:
 
 def _lines(d: Decision) -> Iterator[str]:
     t = d.transfer
-    places = law.countries()
+    places = groups.countries()
     target = places.get(t.destination or "", "a place that is not stated")
     act = _ACT[t.kind]
     way = {
@@ -60,11 +81,17 @@ def _lines(d: Decision) -> Iterator[str]:
         yield "Also looked at"
         yield from _reasons(others)
     yield from _list("Conditions", d.conditions)
-    yield from _list("Not known", d.missing)
+    yield from _list("Not known", (_glossed(fact) for fact in d.missing))
     yield from _list("It rests on", (f"{name}: {value}" for name, value in d.inputs.items()))
     yield from _list("What would change it", d.would_change)
     yield f"United States law only, as known on {d.law_known_to}. Other governments' rules are a second gate."
     yield "This is not legal advice."
+
+
+def _glossed(fact: str) -> str:
+    role, _, name = fact.partition(".")
+    gloss = _GLOSS.get(fact) or (_GLOSS.get(name) if role in {"sender", "recipient"} else None)
+    return f"{fact}: {gloss}" if gloss else fact
 
 
 def _reasons(reasons: Iterable[Reason]) -> Iterator[str]:

@@ -67,7 +67,8 @@ def rule_findings(question: Question, words: Mapping[str, str]) -> Iterator[Find
                 status=version.status,
                 codified=version.codified,
                 policy=version.policy,
-                effective=version.effective,
+                effective=version.since,
+                missing=(f"counsel's view on {rule.title}",) if version.outcome is Outcome.UNKNOWN else (),
             ),
             used=verdict.used,
             conditions=version.conditions,
@@ -86,7 +87,7 @@ def _open(rule: law.Rule, version: law.Version, verdict: Verdict) -> Finding:
         text=f"Cannot be decided: {rule.title}. Not known: {'; '.join(missing)}.",
         source=version.source,
         status=version.status,
-        effective=version.effective,
+        effective=version.since,
         missing=missing,
     )
     return Finding(reason, verdict.used, change=rule.change, list_based=rule.list_based)
@@ -103,12 +104,9 @@ def _excepted(finding: Finding, question: Question) -> Iterator[Finding]:
         if verdict.value is None:
             open_exceptions |= verdict.missing
         if verdict.value:
-            yield replace(
-                finding,
-                reason=replace(
-                    finding.reason, outcome=None, text=f"{finding.reason.text} Overcome by {exception.name}."
-                ),
-            )
+            by = "Overcome by" if exception.outcome is Outcome.EXCEPTION else "Its exception is open:"
+            text = f"{finding.reason.text} {by} {exception.name}."
+            yield replace(finding, reason=replace(finding.reason, outcome=None, text=text))
             reason = Reason(
                 rule=exception.id,
                 citation=exception.cite,
@@ -116,6 +114,7 @@ def _excepted(finding: Finding, question: Question) -> Iterator[Finding]:
                 text=exception.text,
                 source=exception.source,
                 effective=exception.effective,
+                missing=("which of the two texts prevails",) if exception.outcome is Outcome.UNKNOWN else (),
             )
             yield Finding(reason, verdict.used, exception.conditions, finding.change, list_based=True)
             return
@@ -205,7 +204,7 @@ def _letter(rule: law.LetterRule, question: Question) -> Iterator[Finding]:
         effective=letter.effective,
         missing=tuple(sorted(verdict.missing)),
     )
-    change = ("a sender that the letter does not bind and that does not act for its addressee",)
+    change = ("a licence from BIS", "the letter's withdrawal")
     yield Finding(reason, verdict.used | {"sender.letters"}, change=change)
 
 
@@ -264,7 +263,14 @@ def _listed(entry: str, role: str, kind: TransferKind) -> Iterator[Finding]:
         policy=(stated[0] if stated else rule.policy) if outcome is Outcome.LICENCE_REQUIRED else None,
         missing=(f"counsel's view on a {role} that is listed",) if doubtful else (),
     )
-    yield Finding(reason, used, change=(f"a {role} that is not listed",))
+    yield Finding(
+        reason,
+        used,
+        change=(
+            "a licence from BIS",
+            f"evidence that the entry is not this {role}, or its removal from the list",
+        ),
+    )
 
 
 def no_text(on: dt.date) -> Finding:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from entrepot.catalogue.records import Accelerator
-from entrepot.controls import law
+from entrepot.controls import groups, law
 from entrepot.controls.classify import classify
 from entrepot.controls.conditions import Question, holds
 from entrepot.controls.findings import Finding, letter_reach
@@ -34,7 +34,7 @@ _LAWFUL_PAST = {TransferKind.REEXPORT, TransferKind.IN_COUNTRY, TransferKind.COM
 def provenance_findings(question: Question, accelerator: Accelerator) -> Iterator[Finding]:
     """Judge how the units came to where they are."""
     act = question.act
-    if act.kind not in _LAWFUL_PAST or law.ear_country(act.origin or act.destination or "") == "US":
+    if act.kind not in _LAWFUL_PAST or groups.ear_country(act.origin or act.destination or "") == "US":
         return
     past = act.provenance
     if past.conditions:
@@ -55,6 +55,8 @@ def _judged(needed: tuple[Verdict, bool], past: Provenance, where: str) -> Itera
     day = f"on {past.imported_on}" if past.imported_on else "on a day that is not stated"
     if verdict.value is False:
         text = f"The units came to {where} {day}; no known rule or letter required an authorisation for that."
+        if past.imported_on is None:
+            text = f"No known rule or letter required an authorisation for the units to come to {where}, on any day read."
         yield Finding(_reason(None, text), used)
     elif stated is not None and stated not in _WITHOUT | _NOT_NEEDED:
         if not past.conditions:
@@ -81,7 +83,7 @@ def _judged(needed: tuple[Verdict, bool], past: Provenance, where: str) -> Itera
             f"The units came to {where} {day}. A rule or a letter required, or may have required, an authorisation for "
             "that; whether they came lawfully is not shown."
         )
-        change = ("an import day before the requirement, or the authorisation with its conditions",)
+        change = ("the import day, or the authorisation with its conditions, from the records",)
         reason = _reason(Outcome.UNKNOWN, text, tuple(sorted(missing | verdict.missing)))
         yield Finding(reason, used, change=change)
 
@@ -95,7 +97,7 @@ def _conditions(past: Provenance, kind: TransferKind) -> Finding:
         return Finding(_reason(Outcome.UNKNOWN, text, missing), used)
     text = f"The units carry conditions ({listed}). Another end user than the licensed one needs BIS's authorisation."
     reason = replace(_reason(Outcome.LICENCE_REQUIRED, text), policy=ReviewPolicy.NOT_STATED)
-    return Finding(reason, used, change=("units that carry no conditions",))
+    return Finding(reason, used, change=("BIS's authorisation of the new end user",))
 
 
 def _needed(

@@ -39,7 +39,9 @@ class _Replay:
     lots: dict[str, str] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)  # those that may still be reversed
-    overdrawn: set[_Key] = field(default_factory=set)
+    altered: bool = (
+        False  # an entry was not as sealed: what later ones rest on is no longer what they rested on
+    )
 
 
 def audited(storage: Storage, noted: Mapping[str, str]) -> Audit:
@@ -73,17 +75,25 @@ def _replay(books: _Replay, connection: Connection) -> None:
             wrong.append("was never sealed")
         if row.previous != books.hash:
             wrong.append("does not carry the hash of the entry before it")
+        was_altered = books.altered
+        hash_ = row.hash or ""
         try:
             entry = rebuilt(row, postings, lots)
         except (InputError, ValueError, TypeError) as error:
             wrong.append(f"cannot have been written so: {' '.join(str(error).split())}")
+            books.altered = True
+            books.lots.update((lot.id, lot.accelerator) for lot in lots)
         else:
-            if chained(row.previous, entry) != row.hash:
+            if row.hash is None:
+                hash_ = chained(row.previous, entry)
+            elif chained(row.previous, entry) != row.hash:
                 wrong.append("is not as it was sealed: its content gives another hash")
-            wrong.extend(_applied(books, entry))
+                books.altered = True
+            unbearable = _applied(books, entry)
+            wrong.extend([] if was_altered else unbearable)
         books.breaks.extend(Break(str(row.id), what) for what in wrong)
-        books.seq, books.hash = row.seq, row.hash or ""
-        books.hashes[str(row.id)] = row.hash or ""
+        books.seq, books.hash = row.seq, hash_
+        books.hashes[str(row.id)] = hash_
         books.postings += len(postings)
 
 
@@ -119,11 +129,7 @@ def _applied(books: _Replay, entry: Entry) -> list[str]:
         always = books.balances[*key, ""]
         low = books.timelines[key].lowest()[0] if key in books.timelines else 0
         if (nature is Nature.ASSET and always + low < 0) or (nature is Nature.LIABILITY and always > 0):
-            if key not in books.overdrawn:  # said once, at the entry that did it
-                wrong.append(f"takes {key[0]} past zero: {always + low} {key[1]}")
-            books.overdrawn.add(key)
-        else:
-            books.overdrawn.discard(key)
+            wrong.append(f"takes {key[0]} past zero: {always + low} {key[1]}")
     return wrong
 
 

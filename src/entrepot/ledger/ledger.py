@@ -7,7 +7,7 @@ against its hash, balances against the sum of the postings.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -158,10 +158,10 @@ class Ledger:
             raise NotFound("entry", entry_id, ends or ids)
         return found[ends[0]]
 
-    def chain(self) -> Iterator[Sealed]:
-        """Yield the journal in order, each entry checked against its hash and its place in the chain."""
+    def chain(self) -> tuple[Sealed, ...]:
+        """Return the journal in order with its hashes, each entry checked against its own and the one before it."""
         with self._storage.reading() as connection:
-            yield from tables.linked(journal.read(connection, self._storage.name), self._storage.name)
+            return tuple(tables.linked(journal.read(connection, self._storage.name), self._storage.name))
 
     def entries(self) -> tuple[Entry, ...]:
         """Return the journal in order."""
@@ -169,12 +169,9 @@ class Ledger:
 
     def balance(self, account: str, commodity: str, unit_lot: str = "", slot: str = "") -> int:
         """Return what one account has: always (no slot), or in the one hour of a slot."""
-        table = self.balances(account, slot=slot)
-        exact = (
-            (pl.col("account") == account)
-            & (pl.col("commodity") == commodity)
-            & (pl.col("unit_lot") == unit_lot)
-        )
+        with self._storage.reading() as connection:
+            table = tables.balances(connection, self._storage.name, account, slot=slot, at=None, alone=True)
+        exact = (pl.col("commodity") == commodity) & (pl.col("unit_lot") == unit_lot)
         return int(table.filter(exact)["quantity"].sum())
 
     def balances(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import TYPE_CHECKING
 
 from entrepot.ledger.records import Entry, Posting, UnitLot
-from entrepot.scenario.records import Holding, Order, Scenario
+
+if TYPE_CHECKING:  # only read here: keeping a ledger needs no reader of scenarios
+    from entrepot.scenario.records import Holding, Order, Scenario
 
 __all__ = ["day_begins", "opening", "unit_lot_of_order"]
 

@@ -195,7 +195,7 @@ postings = Table(
     metadata,
     Column("entry", _WHOLE, ForeignKey("entries.seq"), primary_key=True, autoincrement=False),
     Column("line", _WHOLE, primary_key=True, autoincrement=False),
-    Column("account", Text, ForeignKey("accounts.account"), nullable=False),
+    Column("account", Text, ForeignKey("accounts.account"), nullable=False, index=True),
     Column("commodity", Text, nullable=False),
     Column("quantity", _WHOLE, nullable=False),
     Column("unit_lot", Text, nullable=False),

@@ -14,7 +14,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -24,8 +24,10 @@ from entrepot.ledger.ledger import Ledger
 from entrepot.ledger.opening import day_begins, unit_lot_of_order
 from entrepot.ledger.records import Entry, Posting, minor_unit
 from entrepot.ledger.slots import Slot, rectangles
-from entrepot.market.records import Clearing
-from entrepot.scenario.records import Horizon, LotKind, Scenario
+
+if TYPE_CHECKING:  # only read here: keeping a ledger needs no solver
+    from entrepot.market.records import Clearing
+    from entrepot.scenario.records import Horizon, Scenario
 
 __all__ = ["clearing_id", "close_leases", "settle"]
 
@@ -120,7 +122,7 @@ def _entries(clearing: Clearing, scenario: Scenario) -> list[Entry]:
             )
         units = (
             _sold(trade, source, takes_at[trade["bid"]])
-            if trade["kind"] == LotKind.SALE
+            if trade["kind"] == "sale"
             else _leased(trade, source, uses, scenario.horizon)
         )
         out.append(
@@ -220,7 +222,7 @@ def _owed(trade: Mapping[str, Any], money: str) -> tuple[Posting, ...]:
 def _cause(trade: Mapping[str, Any], currency: str) -> str:
     count = f"{trade['devices_max']} {trade['accelerator']}"
     price = trade["unit_price_micro"] / 1_000_000  # for reading only; what is owed is the integer
-    if trade["kind"] == LotKind.SALE:
+    if trade["kind"] == "sale":
         return f"sale of {count}, {price:,.2f} {currency} each, {trade['seller']} to {trade['buyer']}"
     return (
         f"lease of up to {count}, {trade['device_hours']} device-hours at {price:,.4f} {currency},"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -164,8 +165,13 @@ class Storage:
             raise Conflict(
                 f"{self.name}: refused, nothing was written: {MEANING.get(refusal, refusal)}."
             ) from error
-        except DatabaseError as error:
-            raise damaged(self.name, f"is damaged or not a ledger: {error.orig}") from error
+        except (
+            DatabaseError,
+            sqlite3.Error,
+        ) as error:  # the driver's own while connecting, SQLAlchemy's afterwards
+            raise damaged(
+                self.name, f"is damaged or not a ledger: {getattr(error, 'orig', error)}"
+            ) from error
 
 
 def _engine(path: str) -> Engine:
@@ -212,11 +218,11 @@ def _make_at(path: Path) -> None:
             engine.dispose()
         with contextlib.suppress(FileExistsError):  # another process was first: then that is the ledger
             os.link(beside, path)
-    except OSError as error:
+    except (OSError, sqlite3.Error, DatabaseError) as error:
         raise InputError(
             Fault(
                 str(path),
-                f"cannot be made: {error.strerror}",
+                f"cannot be made: {error}",
                 "Give a path in a folder that you may write to.",
             )
         ) from error

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
 import polars as pl
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from entrepot.errors import Fault, InputError, NotFound
 from entrepot.ledger import schema
@@ -87,24 +87,25 @@ def linked(chain: Iterable[Sealed], name: str) -> Iterator[Sealed]:
 
 
 def balances(
-    connection: Connection, name: str, account: str | None, *, slot: str | None, at: dt.datetime | None
+    connection: Connection,
+    name: str,
+    account: str | None,
+    *,
+    slot: str | None,
+    at: dt.datetime | None,
+    alone: bool = False,
 ) -> pl.DataFrame:
-    """Return the balances that are not zero, under an account, in a slot, up to a time."""
+    """Return the balances that are not zero, under an account (or of it alone), in a slot, up to a time."""
+    of = account if alone else None
+    found = _keyed(connection, _summed(at, of))
     if at is None:
-        found = _keyed(connection, select(schema.balances))
-        journal_says = _keyed(connection, _summed(None))
-        if found != journal_says:
-            key = min(
-                key
-                for key in found.keys() | journal_says.keys()
-                if found.get(key, 0) != journal_says.get(key, 0)
-            )
+        stored = _keyed(connection, _of(select(schema.balances), schema.balances.c.account, of))
+        if stored != found:
+            key = min(key for key in stored.keys() | found.keys() if stored.get(key, 0) != found.get(key, 0))
+            there, right = stored.get(key, 0), found.get(key, 0)
             raise damaged(
-                name,
-                f"the balance of {key[0]} is stored as {found.get(key, 0)}, and the journal gives {journal_says.get(key, 0)}",
+                name, f"the balance of {key[0]} is stored as {there}, and the journal gives {right}"
             )
-    else:
-        found = _keyed(connection, _summed(at))
     if slot is not None:
         found = _in_hour(found, slot)
     rows = []
@@ -222,10 +223,14 @@ def _papers(lot: UnitLot) -> tuple[object, ...]:
     )
 
 
-def _summed(at: dt.datetime | None) -> Select[Any]:
+def _of(query: Select[Any], column: ColumnElement[str], account: str | None) -> Select[Any]:
+    return query if account is None else query.where(column == account)
+
+
+def _summed(at: dt.datetime | None, account: str | None) -> Select[Any]:
     p = schema.postings.c
     key = (p.account, p.commodity, p.unit_lot, p.slot)
-    query = select(*key, func.sum(p.quantity).label("quantity")).group_by(*key)
+    query = _of(select(*key, func.sum(p.quantity).label("quantity")).group_by(*key), p.account, account)
     if at is None:
         return query
     if at.utcoffset() != dt.timedelta(0):

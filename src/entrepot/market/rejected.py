@@ -109,7 +109,9 @@ def _lots(book: Book, pooled: Pooled, prices: Prices, sold: I64) -> pl.DataFrame
         {
             "order": book.lots["lot"].gather(listed),
             "side": ["lot"] * len(listed),
-            "reason": [names[i] if edge[i] else why[int(book.lot_class[i])] for i in listed],
+            "reason": [
+                _ROUNDING if gains[i] else names[i] if edge[i] else why[int(book.lot_class[i])] for i in listed
+            ],
             "in_the_money": gains[listed],
             "quantity": amount[listed],
         },
@@ -153,7 +155,10 @@ def _bids(book: Book, pooled: Pooled, prices: Prices, served: F64) -> pl.DataFra
         {
             "order": book.bids["bid"].gather(listed),
             "side": ["bid"] * len(listed),
-            "reason": [name if edge[b] else why[int(book.bid_class[b])] for name, b in zip(names, listed, strict=True)],
+            "reason": [
+                _ROUNDING if gain else name if edge[b] else why[int(book.bid_class[b])]
+                for gain, name, b in zip(gains, names, listed, strict=True)
+            ],
             "in_the_money": gains,
             "quantity": amount[listed],
         },

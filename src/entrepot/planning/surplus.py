@@ -12,6 +12,7 @@ Holdings are not pooled: a replica stands in one holding. All steps run over all
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
@@ -54,51 +55,51 @@ def need(scenario: Scenario, rates: pl.DataFrame) -> Need:
     Devices by service and holding, and the demand that stays unserved. Devices carry headroom, so ``unserved`` is the mean
     demand less the capacity over the headroom.
     """
-    horizon, periods = scenario.horizon, scenario.horizon.periods
-    steps = len(horizon.step_starts) - 1
+    periods = scenario.horizon.periods
+    steps = len(scenario.horizon.step_starts) - 1
     rate = _rates(rates)
-    free = np.array([h.quantity for h in scenario.holdings], dtype=np.int64)[:, None] * np.ones(
-        periods, dtype=np.int64
-    )
-    held_by: dict[str, list[int]] = {}
-    for i, holding in enumerate(scenario.holdings):
-        held_by.setdefault(holding.party, []).append(i)
+    held = np.array([h.quantity for h in scenario.holdings], dtype=np.int64)
+    free: I64 = np.repeat(held[:, None], periods, axis=1)  # (holdings, periods)
     pairs: list[tuple[int, int]] = []
     devices: list[I64] = []
-    demands, unserved = (
-        np.zeros((len(scenario.services), periods)),
-        np.zeros((len(scenario.services), periods)),
+    demand = np.array([demand_of(service, steps) for service in scenario.services.values()]).reshape(
+        -1, periods
     )
+    unserved = np.zeros_like(demand)
     for s, service in enumerate(scenario.services.values()):
-        demand = demand_of(service, steps)
-        target = demand * service.headroom
         carried = np.zeros(periods)
-        usable = [
-            (i, *rate[service.id, scenario.holdings[i].accelerator])
-            for i in held_by.get(service.party, [])
-            if (service.id, scenario.holdings[i].accelerator) in rate
-        ]
-        for i, per_device, replica in sorted(usable, key=lambda u: -u[1]):
-            wanted = np.ceil(np.maximum(target - carried, 0.0) / (per_device * replica) - _EPS)
-            take = np.minimum(wanted.astype(np.int64), free[i] // replica) * replica
+        for h, per_device, replica in _usable(scenario, service, rate):
+            missing = np.maximum(demand[s] * service.headroom - carried, 0.0)
+            replicas = np.ceil(missing / (per_device * replica) - _EPS)
+            take = np.minimum(replicas, free[h] // replica).astype(np.int64) * replica
             if take.any():
-                free[i] -= take
+                free[h] -= take
                 carried += take * per_device
-                pairs.append((s, i))
+                pairs.append((s, h))
                 devices.append(take)
-        demands[s] = demand
-        left = demand - carried / service.headroom
-        unserved[s] = np.where(left > _EPS * demand, left, 0.0)
-    held = np.array([h.quantity for h in scenario.holdings], dtype=np.int64)
+        left = demand[s] - carried / service.headroom
+        unserved[s] = np.where(left > _EPS * demand[s], left, 0.0)
     return Need(
         services=tuple(scenario.services),
         holdings=tuple(h.id for h in scenario.holdings),
         by_holding=held[:, None] - free,
         pairs=np.array(pairs, dtype=np.int64).reshape(-1, 2),
         devices=np.array(devices, dtype=np.int64).reshape(-1, periods),
-        demand=demands,
+        demand=demand,
         unserved=unserved,
     )
+
+
+def _usable(
+    scenario: Scenario, service: Service, rate: Mapping[tuple[str, str], tuple[float, int]]
+) -> list[tuple[int, float, int]]:
+    """Return the own holdings that a service can use, best first: index, Mtok per device-hour, devices of a replica."""
+    usable = [
+        (h, *rate[service.id, holding.accelerator])
+        for h, holding in enumerate(scenario.holdings)
+        if holding.party == service.party and (service.id, holding.accelerator) in rate
+    ]
+    return sorted(usable, key=lambda one: -one[1])
 
 
 def _rates(rates: pl.DataFrame) -> dict[tuple[str, str], tuple[float, int]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from entrepot.errors import NotFound
+from entrepot.errors import EntrepotError, NotFound
 from entrepot.scenario import build
 from entrepot.scenario.check import Around, check_bids, check_holdings, check_lots, check_orders
 from entrepot.scenario.columns import TABLES
@@ -125,7 +125,7 @@ def _checked(
         lots = dict(done["lots"].rows.select("id", LINE).iter_rows()) if "lots" in done else {}
         check_orders(done["orders"], lots, around, faults)
     ids: dict[str, Sequence[str]] = {
-        name: done[name].rows["id"].drop_nulls().to_list() if name in done else [] for name in TABLES
+        name: tables[name].rows["id"].drop_nulls().to_list() if name in tables else [] for name in TABLES
     }
     for section in sections():
         content = toml.raw.get(section, {})
@@ -174,8 +174,10 @@ def _scenario(
     variant: str | None,
 ) -> Scenario:
     form, horizon = toml.scenario, around.horizon
-    assert form is not None
-    assert horizon is not None
+    if form is None or horizon is None:
+        raise EntrepotError(
+            "scenario.toml was accepted without its sections: a mistake of entrepot, please report it"
+        )
     orders = build.orders(tables["orders"].rows) if "orders" in tables else ()
     return Scenario(
         name=form.name,

@@ -209,11 +209,11 @@ def markdown(section: str) -> str:
 
 
 def with_tables(page: str) -> str:
-    """Return a page with the table after each mark ``<!-- table: SECTION -->`` printed anew.
+    r"""Return a page with the table after each mark ``<!-- table: SECTION -->`` printed anew.
 
     Examples
     --------
-    >>> with_tables("<!-- table: [residual] -->\\n| old |\\n\\nend").splitlines()[2]
+    >>> with_tables("<!-- table: [residual] -->\n| old |\n\nend").splitlines()[2]
     '| name | type | unit | default | meaning |'
     """
 

@@ -1,0 +1,111 @@
+"""Which country is in which group on which day?
+
+Memberships are dated in ``data/groups.toml``; Hong Kong is China and Macau is not. Where two texts disagree on a country,
+the answer is ``None``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+
+from entrepot.controls import _toml
+
+__all__ = ["countries", "ear_country", "group_days", "member"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    country: str
+    first: dt.date
+    out: dt.date
+    doubtful: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    members: frozenset[str]
+    moves: tuple[_Move, ...]
+
+
+@cache
+def countries() -> Mapping[str, str]:
+    """Return the names of all ISO 3166-1 countries by their two-letter code."""
+    names = _toml.read("countries")["name"]
+    return MappingProxyType({str(k): str(v) for k, v in _toml.table(names).items()})
+
+
+@cache
+def _treated_as() -> Mapping[str, str]:
+    return {str(k): str(v) for k, v in _toml.table(_toml.read("countries")["treated_as"]).items()}
+
+
+def ear_country(code: str) -> str:
+    """Return the country as which the Export Administration Regulations treat a code.
+
+    Examples
+    --------
+    >>> ear_country("HK"), ear_country("MO")
+    ('CN', 'MO')
+    """
+    return _treated_as().get(code, code)
+
+
+@cache
+def _groups() -> Mapping[str, _Group]:
+    out: dict[str, _Group] = {}
+    for row in _toml.rows(_toml.read("groups"), "group"):
+        moves = [_move(m, doubtful=False) for m in _toml.rows(row, "move")]
+        moves += [_move(m, doubtful=True) for m in _toml.rows(row, "doubt")]
+        out[_toml.text(row, "id")] = _Group(frozenset(_toml.names(row, "members")), tuple(moves))
+    return out
+
+
+@cache
+def _derived() -> Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    rows = _toml.rows(_toml.read("groups"), "derived")
+    return {_toml.text(row, "id"): (_toml.names(row, "union"), _toml.names(row, "minus")) for row in rows}
+
+
+def member(country: str, places: Iterable[str], on: dt.date) -> bool | None:
+    """Return whether a country is among the places (codes or group ids) on a day; ``None`` where texts disagree.
+
+    Examples
+    --------
+    >>> member("KH", ["D:5"], dt.date(2025, 11, 6)), member("KH", ["D:5"], dt.date(2025, 11, 7))
+    (True, False)
+    """
+    found = {_member(country, place, on) for place in places}
+    return True if True in found else None if None in found else False
+
+
+@cache
+def _member(country: str, place: str, on: dt.date) -> bool | None:
+    if place in _derived():
+        union, minus = _derived()[place]
+        inside, taken = member(country, union, on), member(country, minus, on)
+        if inside is False or taken is True:
+            return False
+        return True if inside and taken is False else None
+    if place not in _groups():
+        return ear_country(country) == place
+    group = _groups()[place]
+    for move in group.moves:
+        if move.country == ear_country(country) and move.first <= on < move.out:
+            return None if move.doubtful else True
+    return ear_country(country) in group.members
+
+
+@cache
+def group_days() -> frozenset[dt.date]:
+    """Return every day on which a country moved."""
+    days = {day for group in _groups().values() for move in group.moves for day in (move.first, move.out)}
+    return frozenset(days - {dt.date.min, dt.date.max})
+
+
+def _move(row: _toml.Table, *, doubtful: bool) -> _Move:
+    first, out = _toml.day_or_none(row, "from"), _toml.day_or_none(row, "until")
+    return _Move(_toml.text(row, "country"), first or dt.date.min, out or dt.date.max, doubtful)

@@ -1,0 +1,294 @@
+"""How is a clearing kept, so that anyone can check it later? A folder of tables and one summary.
+
+::
+
+    summary.json        currency, seed, certificate, and the SHA-256 of every other file
+    prices.csv          what people look at first
+    trades.csv
+    book/               periods, lots, bids, rates, permits: the orders as they were at the gate (Parquet)
+    result/             pools, lot_pool, allocation, work, rejected, and the published prices (Parquet)
+
+A file that changed after it was written is refused here; one that was changed together with the summary is caught by
+`entrepot.market.verify`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from entrepot.errors import Conflict, Fault, InputError
+from entrepot.market.records import Book, Certificate, Clearing
+
+__all__ = ["FORMAT", "SCHEMAS", "read", "write"]
+
+FORMAT = "entrepot-clearing/1"
+
+_S, _I, _F, _B = pl.String, pl.Int64, pl.Float64, pl.Boolean
+SCHEMAS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "book/periods.parquet": {"period": _I, "label": _S, "step": _S, "hour": _I, "hours": _F},
+        "book/lots.parquet": {
+            "lot": _S, "seller": _S, "accelerator": _S, "site": _S, "kind": _S, "provenance": _S, "block": _I,
+            "ask_micro": _I, "residual_micro": _I, "whole": _B, "lot_class": _I, "capacity": pl.List(_I),
+        },
+        "book/bids.parquet": {
+            "bid": _S, "buyer": _S, "service": _S, "limit_micro": _I, "bid_class": _I, "demand": pl.List(_F),
+        },
+        "book/rates.parquet": {"bid_class": _I, "rate": pl.List(_F)},
+        "book/permits.parquet": {
+            "lot_class": _I, "bid_class": _I, "permitted": _B, "outcome": _S, "citation": _S, "reason": _S,
+        },
+        "result/pools.parquet": {
+            "pool": _I, "label": _S, "accelerator": _S, "site": _S, "kind": _S, "provenance": _S, "lots": _I,
+        },
+        "result/lot_pool.parquet": {"lot": _S, "pool": _I},
+        "result/allocation.parquet": {"lot": _S, "bid": _S, "period": _I, "devices": _I},
+        "result/work.parquet": {"bid": _S, "period": _I, "demand_mtok_per_h": _F, "served_mtok_per_h": _F},
+        "result/rejected.parquet": {"order": _S, "side": _S, "reason": _S, "in_the_money": _B, "quantity": _F},
+        "result/lease_price.parquet": {"pool": _I, "period": _I, "price_micro": _I},
+        "result/sale_price.parquet": {"pool": _I, "price_micro": _I},
+        "result/work_price.parquet": {"bid": _S, "period": _I, "price_micro": _I},
+        "prices.csv": {
+            "pool": _I, "label": _S, "accelerator": _S, "site": _S, "kind": _S, "period": _I, "step": _S, "hour": _I,
+            "price_micro": _I, "supplied": _I, "offered": _I,
+        },
+        "trades.csv": {
+            "trade": _S, "lot": _S, "seller": _S, "bid": _S, "buyer": _S, "accelerator": _S, "site": _S, "kind": _S,
+            "provenance": _S, "devices_max": _I, "device_hours": _I, "payment_minor": _I, "unit_price_micro": _I,
+        },
+    }
+)  # fmt: skip
+
+_SUMMARY = {
+    "currency": str, "seed": str, "minor_digits": int, "welfare_micro": int, "bound_micro": int, "gap": float,
+    "orders_root": str, "solve_seconds": float, "files": dict,
+}  # fmt: skip
+
+
+def write(clearing: Clearing, folder: Path | str) -> Path:
+    """Write a clearing into a folder.
+
+    Raises
+    ------
+    Conflict : the folder holds a clearing already
+    """
+    folder = Path(folder)
+    if (folder / "summary.json").exists():
+        raise Conflict(f"{folder} holds a clearing already.\n  Name another folder; nothing was written.")
+    digests = {}
+    for name, table in _tables(clearing).items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = _encode(name, table)
+        path.write_bytes(content)
+        digests[name] = hashlib.sha256(content).hexdigest()
+    book, proof = clearing.book, clearing.certificate
+    summary = {
+        "format": FORMAT,
+        "currency": book.currency,
+        "seed": book.seed,
+        "minor_digits": book.minor_digits,
+        "lots": book.lots.height,
+        "bids": book.bids.height,
+        "trades": clearing.trades.height,
+        "welfare_micro": proof.welfare_micro,
+        "bound_micro": proof.bound_micro,
+        "gap": proof.gap,
+        "orders_root": proof.orders_root,
+        "solve_seconds": clearing.solve_seconds,
+        "files": digests,
+    }
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return folder
+
+
+def _encode(name: str, table: pl.DataFrame) -> bytes:
+    table = table.select(pl.col(column).cast(dtype) for column, dtype in SCHEMAS[name].items())
+    buffer = io.BytesIO()
+    if name.endswith(".csv"):
+        table.write_csv(buffer)
+    else:
+        table.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _tables(c: Clearing) -> dict[str, pl.DataFrame]:
+    book, proof = c.book, c.certificate
+    lots = book.lots.with_columns(
+        lot_class=pl.Series(book.lot_class), capacity=pl.Series(book.capacity.tolist(), dtype=pl.List(_I))
+    )
+    bids = book.bids.with_columns(
+        bid_class=pl.Series(book.bid_class), demand=pl.Series(book.demand.tolist(), dtype=pl.List(_F))
+    )
+    rates = pl.DataFrame(
+        {"bid_class": np.arange(len(book.rate)), "rate": pl.Series(book.rate.tolist(), dtype=pl.List(_F))}
+    )
+    return {
+        "book/periods.parquet": book.periods,
+        "book/lots.parquet": lots,
+        "book/bids.parquet": bids,
+        "book/rates.parquet": rates,
+        "book/permits.parquet": book.permits,
+        "result/pools.parquet": c.pools,
+        "result/lot_pool.parquet": c.lot_pool,
+        "result/allocation.parquet": c.allocation,
+        "result/work.parquet": c.work,
+        "result/rejected.parquet": c.rejected,
+        "result/lease_price.parquet": proof.lease_price_micro,
+        "result/sale_price.parquet": proof.sale_price_micro,
+        "result/work_price.parquet": proof.work_price_micro,
+        "prices.csv": c.prices,
+        "trades.csv": c.trades,
+    }
+
+
+def read(folder: Path | str) -> Clearing:
+    """Read a clearing back; the inverse of `write`.
+
+    Raises
+    ------
+    InputError : with every file that is missing, unreadable, changed since it was written, or not of its form
+    """
+    folder = Path(folder)
+    summary = _summary(folder)
+    faults: list[Fault] = []
+    tables: dict[str, pl.DataFrame] = {}
+    for name in SCHEMAS:
+        table = _table(folder, name, summary["files"], faults)
+        if table is not None:
+            tables[name] = table
+    if not faults:
+        faults += _shapes(folder, tables)
+    if faults:
+        raise InputError(faults)
+    return _clearing(summary, tables)
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    """Read summary.json and check its form."""
+    path = folder / "summary.json"
+    mend = "Name a folder that `entrepot clear --save` wrote."
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise InputError(Fault(str(path), "cannot be read", mend)) from None
+    except ValueError:
+        raise InputError(Fault(str(path), "is not JSON", mend)) from None
+    if not isinstance(summary, dict) or summary.get("format") != FORMAT:
+        raise InputError(Fault(str(path), f"is not of the format {FORMAT}", mend))
+    wrong = [
+        Fault(f"{path}: {field}", f"{summary.get(field)!r} is not of type {kind.__name__}", mend)
+        for field, kind in _SUMMARY.items()
+        if not isinstance(summary.get(field), (int, float) if kind is float else kind) or isinstance(summary.get(field), bool)
+    ]
+    if not wrong and not 0 <= summary["minor_digits"] <= 6:
+        wrong = [Fault(f"{path}: minor_digits", f"{summary['minor_digits']} decimals", "Write 0 to 6.")]
+    if wrong:
+        raise InputError(wrong)
+    return dict(summary)
+
+
+def _table(folder: Path, name: str, digests: Mapping[str, object], faults: list[Fault]) -> pl.DataFrame | None:
+    """Read one table; note what is wrong with it."""
+    path = folder / name
+    again = "Clear again, or take an unchanged copy."
+    try:
+        content = path.read_bytes()
+    except OSError:
+        faults.append(Fault(str(path), "cannot be read", again))
+        return None
+    if hashlib.sha256(content).hexdigest() != digests.get(name):
+        faults.append(Fault(str(path), "was changed after it was written", again))
+        return None
+    schema = SCHEMAS[name]
+    try:
+        if name.endswith(".csv"):
+            table = pl.read_csv(io.BytesIO(content), schema_overrides=dict(schema))
+        else:
+            table = pl.read_parquet(io.BytesIO(content))
+    except (pl.exceptions.PolarsError, ValueError) as error:
+        faults.append(Fault(str(path), f"cannot be read as a table: {str(error).splitlines()[0]}", again))
+        return None
+    if dict(table.schema) != dict(schema):
+        faults.append(Fault(str(path), f"has the columns {dict(table.schema)}", f"Its columns are {dict(schema)}."))
+        return None
+    return table
+
+
+def _shapes(folder: Path, tables: Mapping[str, pl.DataFrame]) -> list[Fault]:
+    """Return what keeps the book's tables from standing side by side."""
+    periods = tables["book/periods.parquet"].height
+    classes = tables["book/rates.parquet"].height
+    permits = tables["book/permits.parquet"]
+    lot_classes = permits["lot_class"].n_unique()
+    faults = []
+    for name, column, width in (
+        ("book/lots.parquet", "capacity", periods),
+        ("book/bids.parquet", "demand", periods),
+        ("book/rates.parquet", "rate", lot_classes),
+    ):
+        lengths = tables[name][column].list.len().unique().to_list()
+        nulls = tables[name].null_count().sum_horizontal().sum() or tables[name][column].list.eval(pl.element().is_null()).list.any().any()
+        if [n for n in lengths if n != width] or nulls:
+            faults.append(Fault(f"{folder / name}: {column}", f"has lists of {lengths} values", f"Each has {width}."))
+    for name, column, most in (
+        ("book/lots.parquet", "lot_class", lot_classes),
+        ("book/bids.parquet", "bid_class", classes),
+        ("book/permits.parquet", "lot_class", lot_classes),
+        ("book/permits.parquet", "bid_class", classes),
+    ):
+        if not tables[name][column].is_between(0, most - 1).all():
+            faults.append(Fault(f"{folder / name}: {column}", "names a class that is not there", f"Classes are 0 to {most - 1}."))
+    if tables["book/periods.parquet"]["period"].to_list() != list(range(periods)):
+        faults.append(Fault(f"{folder / 'book/periods.parquet'}: period", "is not 0, 1, 2, ...", "Number the periods in order."))
+    return faults
+
+
+def _clearing(summary: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) -> Clearing:
+    lots, bids, periods = tables["book/lots.parquet"], tables["book/bids.parquet"], tables["book/periods.parquet"]
+    width = periods.height
+    rate = tables["book/rates.parquet"].sort("bid_class")["rate"].to_list()
+    book = Book(
+        currency=summary["currency"],
+        seed=summary["seed"],
+        periods=periods,
+        lots=lots.drop("lot_class", "capacity"),
+        capacity=np.array(lots["capacity"].to_list(), dtype=np.int64).reshape(lots.height, width),
+        bids=bids.drop("bid_class", "demand"),
+        demand=np.array(bids["demand"].to_list(), dtype=np.float64).reshape(bids.height, width),
+        lot_class=lots["lot_class"].to_numpy(),
+        bid_class=bids["bid_class"].to_numpy(),
+        rate=np.array(rate, dtype=np.float64).reshape(len(rate), -1),
+        permits=tables["book/permits.parquet"],
+        minor_digits=summary["minor_digits"],
+    )
+    certificate = Certificate(
+        lease_price_micro=tables["result/lease_price.parquet"],
+        sale_price_micro=tables["result/sale_price.parquet"],
+        work_price_micro=tables["result/work_price.parquet"],
+        welfare_micro=summary["welfare_micro"],
+        bound_micro=summary["bound_micro"],
+        gap=float(summary["gap"]),
+        orders_root=summary["orders_root"],
+    )
+    return Clearing(
+        book=book,
+        pools=tables["result/pools.parquet"],
+        lot_pool=tables["result/lot_pool.parquet"],
+        prices=tables["prices.csv"],
+        allocation=tables["result/allocation.parquet"],
+        work=tables["result/work.parquet"],
+        trades=tables["trades.csv"],
+        rejected=tables["result/rejected.parquet"],
+        certificate=certificate,
+        solve_seconds=float(summary["solve_seconds"]),
+    )

@@ -1,0 +1,222 @@
+"""How does a scenario become an order book? The one door into the market: law and speed come in as plain tables.
+
+An edge between a bid and a lot exists only where a permit says so, the service has a rate on the accelerator, and the bid
+accepts the accelerator, the country in which the work would run, and the kind of lot. What is unknown is no edge.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from entrepot.errors import Fault, InputError
+from entrepot.market.records import MICRO, Book
+from entrepot.scenario.codes import minor_units
+from entrepot.scenario.records import Holding, Lot, LotKind, Scenario
+
+__all__ = ["book"]
+
+F64: TypeAlias = NDArray[np.float64]
+I64: TypeAlias = NDArray[np.int64]
+
+_UNDECIDED = ("undecided", "", "no decision was taken on this pair")
+
+
+def book(scenario: Scenario, rates: pl.DataFrame, permits: pl.DataFrame, capacity: I64, demand: F64) -> Book:
+    """Build the order book of a scenario.
+
+    Parameters
+    ----------
+    rates : service str, accelerator str, mtok_per_device_hour f64 (null: no rate)
+    permits : lot str, bid str, permitted bool, outcome str, citation str, reason str; a pair without a row is not permitted
+    capacity : (lots, periods) devices offered, in the scenario's order of lots
+    demand : (bids, periods) Mtok per hour wanted, in the scenario's order of bids
+
+    Returns
+    -------
+    Book : lots that are alike in law, rates, accelerator, site, kind and provenance share a class; so do bids that are
+        alike in law, rates and wishes
+
+    Raises
+    ------
+    InputError : the arrays do not have one row per lot and bid and one column per period, or hold what is no quantity
+    """
+    _check(scenario, capacity, demand)
+    lots, bids = scenario.lots, scenario.bids
+    code, decisions = _decisions(scenario, permits)
+    permitted = decisions["permitted"].to_numpy()[code]  # (bids, lots)
+    rate = np.where(permitted & _wanted(scenario), _rates(scenario, rates), 0.0)
+
+    provenance = _provenance(scenario)
+    text = pl.DataFrame(
+        {
+            "accelerator": [x.accelerator for x in lots],
+            "site": [x.site for x in lots],
+            "kind": [x.kind.value for x in lots],
+            "provenance": provenance,
+        },
+        schema=dict.fromkeys(("accelerator", "site", "kind", "provenance"), pl.String),
+    )
+    alike = text.select(pl.struct(pl.all()).rank("dense")).to_series().to_numpy() if lots else np.zeros(0, dtype=np.int64)
+    lot_class, of_lot = _classes([alike[:, None], code.T, rate.T])
+    bid_class, of_bid = _classes([code, rate])
+    lot_index, bid_index = np.meshgrid(np.arange(len(of_lot)), np.arange(len(of_bid)))
+    of_pair = code[np.ix_(of_bid, of_lot)].ravel()
+    table = decisions[of_pair].with_columns(
+        lot_class=pl.Series(lot_index.ravel(), dtype=pl.Int64), bid_class=pl.Series(bid_index.ravel(), dtype=pl.Int64)
+    )
+    return Book(
+        currency=scenario.currency,
+        seed=scenario.seed,
+        periods=_periods(scenario),
+        lots=_lots(scenario, text),
+        capacity=capacity.astype(np.int64),
+        bids=_bids(scenario),
+        demand=demand.astype(np.float64),
+        lot_class=lot_class,
+        bid_class=bid_class,
+        rate=rate[np.ix_(of_bid, of_lot)],
+        permits=table.select("lot_class", "bid_class", "permitted", "outcome", "citation", "reason"),
+        minor_digits=len(str(minor_units(scenario.currency))) - 1,
+    )
+
+
+def _check(scenario: Scenario, capacity: I64, demand: F64) -> None:
+    periods = scenario.horizon.periods
+    faults = []
+    for name, array, rows in (("capacity", capacity, len(scenario.lots)), ("demand", demand, len(scenario.bids))):
+        if array.shape != (rows, periods):
+            faults.append(Fault(name, f"its shape is {array.shape}", f"Give one row per order and period: {(rows, periods)}."))
+        elif not (np.isfinite(array).all() and (array >= 0).all()):
+            faults.append(Fault(name, "a quantity is negative or not a number", "Give finite quantities, 0 or more."))
+    if faults:
+        raise InputError(faults)
+
+
+def _decisions(scenario: Scenario, permits: pl.DataFrame) -> tuple[I64, pl.DataFrame]:
+    """Return (bids, lots) the number of each pair's decision, and the distinct decisions."""
+    columns = ["permitted", "outcome", "citation", "reason"]
+    undecided = pl.DataFrame([(False, *_UNDECIDED)], schema=columns, orient="row")
+    distinct = pl.concat([undecided, permits.select(columns).unique(maintain_order=True)])
+    distinct = distinct.unique(maintain_order=True).with_row_index("code")
+    lot_row = pl.DataFrame({"lot": [x.id for x in scenario.lots], "i": range(len(scenario.lots))})
+    bid_row = pl.DataFrame({"bid": [b.id for b in scenario.bids], "b": range(len(scenario.bids))})
+    pairs = permits.join(distinct, on=columns, how="inner").join(lot_row, on="lot").join(bid_row, on="bid")
+    code = np.zeros((len(scenario.bids), len(scenario.lots)), dtype=np.int64)
+    code[pairs["b"].to_numpy(), pairs["i"].to_numpy()] = pairs["code"].to_numpy()
+    return code, distinct.drop("code")
+
+
+def _rates(scenario: Scenario, rates: pl.DataFrame) -> F64:
+    """Return (bids, lots) Mtok per device-hour; 0 where there is no rate."""
+    known = {
+        (service, accelerator): rate
+        for service, accelerator, rate in rates.select("service", "accelerator", "mtok_per_device_hour").iter_rows()
+        if rate is not None and np.isfinite(rate) and rate > 0
+    }
+    services, chips = [b.service for b in scenario.bids], [x.accelerator for x in scenario.lots]
+    rows = [[known.get((s, c), 0.0) for c in chips] for s in services]
+    return np.array(rows, dtype=np.float64).reshape(len(services), len(chips))
+
+
+def _wanted(scenario: Scenario) -> NDArray[np.bool_]:
+    """Return (bids, lots) whether the bid accepts the lot's accelerator, its kind, and the country of the work."""
+    wanted = np.zeros((len(scenario.bids), len(scenario.lots)), dtype=np.bool_)
+    for b, bid in enumerate(scenario.bids):
+        for i, lot in enumerate(scenario.lots):
+            # what is leased works where it stands; what is bought works where its buyer takes it
+            site = scenario.sites[bid.site if lot.kind is LotKind.SALE else lot.site]
+            wanted[b, i] = (
+                (not bid.accelerators or lot.accelerator in bid.accelerators)
+                and (not bid.kinds or lot.kind in bid.kinds)
+                and (not bid.countries or site.country in bid.countries)
+            )
+    return wanted
+
+
+def _provenance(scenario: Scenario) -> list[str]:
+    """Return what is known of where each lot's devices come from, in words."""
+    holdings = {h.id: h for h in scenario.holdings}
+    orders = {o.id: o for o in scenario.orders}
+
+    def words(lot: Lot) -> str:
+        if lot.order is not None:
+            order = orders[lot.order]
+            return f"ordered from {order.vendor}, shipped from {order.origin}"
+        return _imported(holdings[lot.holding]) if lot.holding is not None else "not stated"
+
+    return [words(lot) for lot in scenario.lots]
+
+
+def _imported(holding: Holding) -> str:
+    if holding.imported_on is None and holding.imported_from is None and holding.authorisation is None:
+        return "import not stated"
+    day = "on an unknown day" if holding.imported_on is None else holding.imported_on.isoformat()
+    source = "an unknown country" if holding.imported_from is None else holding.imported_from
+    parts = [f"imported {day} from {source}", holding.authorisation or "authorisation unknown", *holding.conditions]
+    return "; ".join(parts)
+
+
+def _classes(parts: list[NDArray[np.generic]]) -> tuple[I64, I64]:
+    """Number the distinct rows of some matrices side by side; return (rows,) class, (classes,) first row of each."""
+    rows = len(parts[0])
+    seen: dict[bytes, int] = {}
+    first: list[int] = []
+    number = np.zeros(rows, dtype=np.int64)
+    packed = [np.ascontiguousarray(part) for part in parts]
+    for r in range(rows):
+        key = b"|".join(part[r].tobytes() for part in packed)
+        if key not in seen:
+            seen[key] = len(seen)
+            first.append(r)
+        number[r] = seen[key]
+    return number, np.array(first, dtype=np.int64)
+
+
+def _periods(scenario: Scenario) -> pl.DataFrame:
+    horizon = scenario.horizon
+    steps = [day.isoformat() for day in horizon.step_starts[:-1] for _ in range(24)]
+    hour = np.tile(np.arange(24, dtype=np.int64), len(horizon.step_starts) - 1)
+    return pl.DataFrame(
+        {
+            "period": np.arange(horizon.periods, dtype=np.int64),
+            "label": [f"{step} {h:02d}:00" for step, h in zip(steps, hour, strict=True)],
+            "step": steps,
+            "hour": hour,
+            "hours": horizon.weight_hours,
+        }
+    )
+
+
+def _lots(scenario: Scenario, text: pl.DataFrame) -> pl.DataFrame:
+    lots = scenario.lots
+    worth = [
+        int(scenario.residual.get(x.accelerator, 0) * MICRO) if x.kind is LotKind.SALE else 0 for x in lots
+    ]
+    columns = {
+        "lot": [x.id for x in lots],
+        "seller": [x.seller for x in lots],
+        **{name: text[name] for name in ("accelerator", "site", "kind", "provenance")},
+        "block": [x.block for x in lots],
+        "ask_micro": [int(x.ask * MICRO) for x in lots],
+        "residual_micro": worth,
+        "whole": [x.whole or x.kind is LotKind.SALE for x in lots],
+    }
+    schema = dict.fromkeys(columns, pl.String) | dict.fromkeys(("block", "ask_micro", "residual_micro"), pl.Int64)
+    return pl.DataFrame(columns, schema=schema | {"whole": pl.Boolean})
+
+
+def _bids(scenario: Scenario) -> pl.DataFrame:
+    bids = scenario.bids
+    return pl.DataFrame(
+        {
+            "bid": [b.id for b in bids],
+            "buyer": [b.buyer for b in bids],
+            "service": [b.service for b in bids],
+            "limit_micro": [int(b.limit_per_mtok * MICRO) for b in bids],
+        },
+        schema={"bid": pl.String, "buyer": pl.String, "service": pl.String, "limit_micro": pl.Int64},
+    )

@@ -1,0 +1,208 @@
+"""Was I treated right? One participant's check from the published prices and its own orders alone.
+
+A participant needs its own orders, its own rows of the result, the prices, the root of the hash tree with the sibling
+hashes on its path, and which pools its bids may use. It learns nothing of others' orders, and needs to trust nobody's
+solver: either one more whole block at the published prices would not better its outcome, or its order stands in the list
+of rejections in the money.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TypeAlias
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from entrepot.errors import NotFound
+from entrepot.market.records import Clearing
+from entrepot.market.verify import (
+    Facts,
+    Verification,
+    best_of_bids,
+    best_of_lots,
+    buyer_surplus,
+    facts,
+    gaining_bids,
+    gaining_lots,
+    leaves,
+    micro_paid,
+    payments_table,
+    round_half_even,
+    surplus_of_lots,
+    verify,
+)
+
+__all__ = ["verify_participant"]
+
+I64: TypeAlias = NDArray[np.int64]
+Mask: TypeAlias = NDArray[np.bool_]
+_Finding: TypeAlias = tuple[str | None, str]
+
+_RELATIVE = 2e-9
+_MICRO = 1.0
+
+
+def verify_participant(clearing: Clearing, party: str) -> Verification:
+    """Check one participant's own treatment.
+
+    Parameters
+    ----------
+    party : id of a seller or buyer of the book
+
+    Returns
+    -------
+    Verification : ``welfare_micro`` is the party's own surplus at the published prices, ``bound_micro`` the best that it
+        could have had at them with divisible devices, and ``gap`` the difference over the latter
+
+    Raises
+    ------
+    NotFound : the book has no order of that party
+    """
+    book = clearing.book
+    parties = set(book.lots["seller"].to_list()) | set(book.bids["buyer"].to_list())
+    if party not in parties:
+        raise NotFound("participant", party, sorted(parties))
+    whole = verify(clearing).checks
+    if not whole["ok"][0]:
+        return Verification(
+            ok=False, checks=whole.head(1), welfare_micro=0, bound_micro=0, gap=0.0, payments=payments_table([], [])
+        )
+    f = facts(clearing)
+    lots, bids = (book.lots["seller"] == party).to_numpy(), (book.bids["buyer"] == party).to_numpy()
+    rows = np.flatnonzero(lots[f.lot] | bids[f.bid])
+    paid = {
+        pair: round_half_even(micro, 10 ** (6 - book.minor_digits)) for pair, micro in micro_paid(f, rows).items()
+    }
+    found = {
+        "my orders are in the hash tree": _check_tree(f, lots, bids),
+        "my devices are whole blocks within my offer": _check_devices(f, lots, rows),
+        "my trades are lawful and fit": _check_permits(f, rows),
+        "I lose nothing": _check_losses(f, lots, bids),
+        "my payments": _check_payments(f, lots, bids, paid),
+        "my work": _check_work(f, bids),
+        "nothing better, or listed": _check_best(f, lots, bids),
+    }
+    checks = pl.DataFrame(
+        [(name, fault is None, said if fault is None else fault) for name, (fault, said) in found.items()],
+        schema={"check": pl.String, "ok": pl.Boolean, "detail": pl.String},
+        orient="row",
+    )
+    mine = float(surplus_of_lots(f)[lots].sum() + buyer_surplus(f)[0][bids].sum())
+    best = float(best_of_lots(f)[lots].sum() + best_of_bids(f)[bids].sum())
+    own = clearing.trades.filter((pl.col("seller") == party) | (pl.col("buyer") == party))
+    names = {(f.lot_name(i), f.bid_name(b)): minor for (i, b), minor in paid.items()}
+    due = [names.get(pair, 0) for pair in own.select("lot", "bid").iter_rows()]
+    return Verification(
+        ok=bool(checks["ok"].all()),
+        checks=checks,
+        welfare_micro=round(mine),
+        bound_micro=round(best),
+        gap=(best - mine) / best if best else 0.0,
+        payments=payments_table(own["trade"].to_list(), due),
+    )
+
+
+def _check_tree(f: Facts, lots: Mask, bids: Mask) -> _Finding:
+    """Fold each own leaf with the siblings on its path, and compare with the published root."""
+    level = leaves(f.book)
+    own = np.flatnonzero(np.concatenate([lots, bids]))
+    tree = [level]
+    while len(level) > 1:
+        odd = level[-1:] if len(level) % 2 else []
+        level = [hashlib.sha256(b"\1" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)] + odd
+        tree.append(level)
+    for order in own:
+        node, at = tree[0][order], int(order)
+        for siblings in tree[:-1]:
+            beside = at ^ 1
+            if beside < len(siblings):
+                pair = (node, siblings[beside]) if at % 2 == 0 else (siblings[beside], node)
+                node = hashlib.sha256(b"\1" + pair[0] + pair[1]).digest()
+            at //= 2
+        if node.hex() != f.clearing.certificate.orders_root:
+            return "the published root is not that of a tree with my orders in it", ""
+    return None, f"{len(own)} orders, path of {len(tree) - 1} hashes each"
+
+
+def _check_devices(f: Facts, lots: Mask, rows: I64) -> _Finding:
+    block = f.book.lots["block"].to_numpy()[f.lot[rows]]
+    wrong = rows[(f.devices[rows] <= 0) | (f.devices[rows] % block != 0)]
+    if len(wrong):
+        return f"lot {f.lot_name(f.lot[wrong[0]])}, bid {f.bid_name(f.bid[wrong[0]])}: not a whole number of blocks", ""
+    over = np.flatnonzero(lots & (f.sold > f.book.capacity).any(axis=1))
+    if len(over):
+        return f"lot {f.lot_name(over[0])} gives more than it offers", ""
+    return None, f"{len(rows)} rows"
+
+
+def _check_permits(f: Facts, rows: I64) -> _Finding:
+    law = np.zeros(f.book.rate.shape, dtype=np.bool_)
+    permits = f.book.permits
+    law[permits["bid_class"].to_numpy(), permits["lot_class"].to_numpy()] = permits["permitted"].to_numpy()
+    allowed = law[f.book.bid_class[f.bid[rows]], f.book.lot_class[f.lot[rows]]] & (f.rate[rows] > 0)
+    wrong = rows[~allowed]
+    if len(wrong):
+        return f"lot {f.lot_name(f.lot[wrong[0]])} may not serve, or does not fit, bid {f.bid_name(f.bid[wrong[0]])}", ""
+    return None, f"{len(rows)} rows, each with a permit"
+
+
+def _check_losses(f: Facts, lots: Mask, bids: Mask) -> _Finding:
+    below = ((f.sold > 0) & (f.price < f.ask[:, None])).any(axis=1) & ~(f.whole | f.is_sale)
+    window = (f.book.capacity > 0) @ f.book.hours
+    room = f.quantity * window * (_MICRO + _RELATIVE * f.ask)
+    below |= f.whole & (surplus_of_lots(f) < -room)
+    below |= f.is_sale & (f.quantity > 0) & (f.sale_price < f.ask)
+    wrong = np.flatnonzero(lots & below)
+    if len(wrong):
+        return f"lot {f.lot_name(wrong[0])} is sold below its ask", ""
+    surplus, scale, devices = buyer_surplus(f)
+    tolerance = _RELATIVE * scale + _MICRO * devices
+    loses = np.where(f.buys, surplus.sum(axis=1) < -tolerance.sum(axis=1), (surplus < -tolerance).any(axis=1))
+    wrong = np.flatnonzero(bids & loses)
+    if len(wrong):
+        return f"bid {f.bid_name(wrong[0])} pays more than its work is worth", ""
+    return None, f"{int(lots.sum())} lots and {int(bids.sum())} bids"
+
+
+def _check_payments(f: Facts, lots: Mask, bids: Mask, paid: dict[tuple[int, int], int]) -> _Finding:
+    mine = set(f.book.lots["lot"].filter(pl.Series(lots))) | set(f.book.bids["bid"].filter(pl.Series(bids)))
+    stated = {
+        (lot, bid): minor
+        for lot, bid, minor in f.clearing.trades.select("lot", "bid", "payment_minor").iter_rows()
+        if lot in mine or bid in mine
+    }
+    due = {(f.lot_name(i), f.bid_name(b)): minor for (i, b), minor in paid.items()}
+    for pair in sorted(stated.keys() | due.keys()):
+        if stated.get(pair) != due.get(pair):
+            return f"lot {pair[0]}, bid {pair[1]}: {stated.get(pair)} stated, {due.get(pair)} due", ""
+    return None, f"{len(due)} trades, price times device-hours, rounded once each"
+
+
+def _check_work(f: Facts, bids: Mask) -> _Finding:
+    own = f.clearing.work.join(
+        f.book.bids.select("bid").with_row_index("row").filter(pl.Series(bids)), on="bid", how="inner"
+    )
+    b, t = own["row"].to_numpy(), own["period"].cast(pl.Int64).to_numpy()
+    served = own["served_mtok_per_h"].to_numpy()
+    wrong = np.flatnonzero(~(np.abs(served - f.served[b, t]) <= _RELATIVE * f.book.demand[b, t]))
+    if len(wrong):
+        r = wrong[0]
+        return f"bid {f.bid_name(b[r])}, period {t[r]}: {served[r]:g} stated, {f.served[b[r], t[r]]:g} found", ""
+    return None, f"{own.height} periods with demand"
+
+
+def _check_best(f: Facts, lots: Mask, bids: Mask) -> _Finding:
+    listed = f.clearing.rejected.filter(pl.col("in_the_money"))
+    count = 0
+    for side, names, gains in (
+        ("lot", f.book.lots["lot"], gaining_lots(f) & lots),
+        ("bid", f.book.bids["bid"], gaining_bids(f) & bids),
+    ):
+        could = set(names.filter(pl.Series(gains)).to_list())
+        silent = could - set(listed.filter(pl.col("side") == side)["order"].to_list())
+        if silent:
+            return f"{side} {min(silent)} would gain by one more block at these prices, and is not listed", ""
+        count += len(could)
+    return None, f"{count} of my orders would gain by one more whole block, and are listed"
