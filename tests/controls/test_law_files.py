@@ -10,9 +10,10 @@ import time
 import pytest
 from controls_desk import an_act, chips
 
-from entrepot.controls import FIRST_TEXT, LAW_KNOWN_TO, countries, decide, letters, member
+from entrepot.controls import FIRST_TEXT, LAW_KNOWN_TO, TransferKind, countries, decide, letters, member
+from entrepot.controls._toml import rows
 from entrepot.controls.law import exceptions, item_texts, letter_rules, listings, reviews, rules, version_on
-from entrepot.controls.logic import compiled
+from entrepot.controls.logic import Condition, Leaf, compiled
 from entrepot.errors import EntrepotError
 
 # The set of 742.6(a)(6)(iii) on 2026-07-23 as derived from Supplement No. 1 to part 740: 45 codes, the UAE by name.
@@ -139,3 +140,43 @@ def test_a_decision_takes_milliseconds() -> None:
     for _ in range(20):
         decide(act, accelerators=chips())
     assert (time.perf_counter() - began) / 20 < 0.05
+
+
+def test_a_misspelt_key_of_a_rule_is_refused() -> None:
+    """`outcom = "prohibited"` must not make a prohibition a note."""
+    with pytest.raises(EntrepotError, match="outcom"):
+        rows({"version": [{"outcom": "prohibited"}]}, "version", "outcome text")
+
+
+def test_every_name_in_a_condition_is_known() -> None:
+    """A place, a class or a kind that nobody has would silently never match."""
+    whens = [version.when for rule in rules() for version in rule.versions]
+    whens += [e.when for e in exceptions()] + [r.when for r in reviews()]
+    for letter in letter_rules().values():
+        whens += [c for c in (letter.scope, letter.doubt, letter.destinations) if c is not None]
+    leaves = [leaf for when in whens for leaf in _leaves(when)]
+    known = {
+        "item": {"3A090", "3A090.a", "3A090.b"},
+        "kind": {kind.value for kind in TransferKind},
+    }
+    for leaf in leaves:
+        if leaf.name in known:
+            assert isinstance(leaf.argument, tuple)
+            assert set(leaf.argument) <= known[leaf.name]
+        if leaf.name in {"destination", "origin", "designer", "recipient_seat", "sender_seat"}:
+            assert isinstance(leaf.argument, tuple)
+            for place in leaf.argument:
+                member("CN", [place], LAW_KNOWN_TO)  # raises for a place that is none
+    assert len(leaves) > 150
+
+
+def test_a_place_that_is_none_is_refused() -> None:
+    """Neither a country nor a group."""
+    with pytest.raises(EntrepotError, match=r"742\.6-sett"):
+        member("CN", ["742.6-sett"], LAW_KNOWN_TO)
+
+
+def _leaves(condition: Condition) -> list[Leaf]:
+    if isinstance(condition, Leaf):
+        return [condition]
+    return [leaf for child in condition.children for leaf in _leaves(child)]

@@ -10,6 +10,7 @@ import polars as pl
 from cyclopts import Parameter
 
 from entrepot import api, market
+from entrepot.cli import brief
 from entrepot.cli.output import Output, emit, note
 from entrepot.report import tables
 
@@ -68,22 +69,27 @@ def clear(
     """
     read = api.load(scenario, as_of=on, variant=variant)
     run = api.run(read) if save is None else api.run_into(read, save)
-    emit(
-        {
-            "who_got_what": tables.who_got_what(run).to_dicts(),
-            "prices": tables.prices_summary(run).to_dicts(),
-            "unserved": tables.unserved(run).to_dicts(),
-            "permits": tables.permits_summary(run).to_dicts(),
-        },
-        kind="clearing",
-        output=output or Output(),
-        titles={
-            "who_got_what": f"{read.title}: who got what, law and market of {read.as_of}",
-            "prices": "Prices: uniform per pool",
-            "unserved": "What stayed unserved, and why",
-            "permits": "Permits and refusals",
-        },
+    show = output or Output()
+    titles = {
+        "who_got_what": f"{read.title}: who got what, law and market of {read.as_of}",
+        "trades": "Trades (devices: most at once)",
+        "prices": f"Prices in {read.currency}, uniform per pool",
+        "unserved": "What stayed unserved, and why",
+        "permits": "Permits and refusals",
+    }
+    every = {
+        "who_got_what": tables.who_got_what(run),
+        "trades": run.clearing.trades,
+        "prices": tables.prices_summary(run),
+        "unserved": tables.unserved(run),
+        "permits": tables.permits_summary(run),
+    }
+    rows = (
+        brief.of_run(run)
+        if show.output == "table"
+        else {name: table.to_dicts() for name, table in every.items()}
     )
+    emit(rows, kind="clearing", output=show, titles=titles)
     proof = run.clearing.certificate
     note(
         f"Proved: welfare is within {proof.gap:.4%} of a bound that no allocation can exceed; "

@@ -37,12 +37,19 @@ def table(value: object) -> Table:
     return value
 
 
-def rows(held: Table, key: str) -> list[Table]:
-    """Return a list of tables; an absent one is empty."""
+def rows(held: Table, key: str, allowed: str) -> list[Table]:
+    """Return a list of tables; an absent one is empty. ``allowed`` names every key that such a table may have."""
     value = held.get(key, [])
     if not isinstance(value, list):
         raise EntrepotError(f"a rule file holds {value!r} where a list of tables belongs")
-    return [table(row) for row in value]
+    found = [table(row) for row in value]
+    for row in found:
+        stray = set(row) - set(allowed.split())
+        if stray:  # a misspelt key must not be read as an absent one
+            raise EntrepotError(
+                f"a rule file holds {key} with {', '.join(sorted(stray))}; known are {allowed}"
+            )
+    return found
 
 
 def names(held: Table, key: str) -> tuple[str, ...]:

@@ -13,8 +13,11 @@ from functools import cache
 from types import MappingProxyType
 
 from entrepot.controls import _toml
+from entrepot.errors import EntrepotError
 
 __all__ = ["countries", "ear_country", "group_days", "member"]
+
+_MOVE = "country from until source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +60,16 @@ def ear_country(code: str) -> str:
 @cache
 def _groups() -> Mapping[str, _Group]:
     out: dict[str, _Group] = {}
-    for row in _toml.rows(_toml.read("groups"), "group"):
-        moves = [_move(m, doubtful=False) for m in _toml.rows(row, "move")]
-        moves += [_move(m, doubtful=True) for m in _toml.rows(row, "doubt")]
+    for row in _toml.rows(_toml.read("groups"), "group", "id members move doubt"):
+        moves = [_move(m, doubtful=False) for m in _toml.rows(row, "move", _MOVE)]
+        moves += [_move(m, doubtful=True) for m in _toml.rows(row, "doubt", _MOVE)]
         out[_toml.text(row, "id")] = _Group(frozenset(_toml.names(row, "members")), tuple(moves))
     return out
 
 
 @cache
 def _derived() -> Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    rows = _toml.rows(_toml.read("groups"), "derived")
+    rows = _toml.rows(_toml.read("groups"), "derived", "id union minus")
     return {_toml.text(row, "id"): (_toml.names(row, "union"), _toml.names(row, "minus")) for row in rows}
 
 
@@ -91,6 +94,8 @@ def _member(country: str, place: str, on: dt.date) -> bool | None:
             return False
         return True if inside and taken is False else None
     if place not in _groups():
+        if place not in countries():
+            raise EntrepotError(f"a rule names {place!r}, which is neither a country nor a group")
         return ear_country(country) == place
     group = _groups()[place]
     for move in group.moves:

@@ -47,6 +47,14 @@ FIRST_TEXT = dt.date(2022, 10, 21)  # 3A090 takes effect; nothing is known of th
 LAW_KNOWN_TO = dt.date(2026, 9, 24)  # the newest text of the regulations that was read
 
 
+# Every key that a table of the files may have.
+_VERSION = "effective standing until cite source status outcome codified policy when text conditions"
+_EXCEPTION = "id name effective until overcomes cite outcome when text conditions source"
+_REVIEW = "rules effective until when policy cite text conditions source"
+_LETTER = "id addressee effective cite policy policy_cite practice_from practice says where scope doubt destinations source note"
+_LISTING = "id cite outcome lease domestic policy text source"
+
+
 class _Dated(Protocol):
     @property
     def effective(self) -> dt.date: ...
@@ -196,9 +204,9 @@ def rules() -> tuple[Rule, ...]:
             title=_toml.text(row, "title"),
             list_based=bool(row.get("list_based", False)),
             change=_toml.names(row, "change"),
-            versions=tuple(_version(v, _toml.text(row, "id")) for v in _toml.rows(row, "version")),
+            versions=tuple(_version(v, _toml.text(row, "id")) for v in _toml.rows(row, "version", _VERSION)),
         )
-        for row in _toml.rows(_toml.read("requirements"), "rule")
+        for row in _toml.rows(_toml.read("requirements"), "rule", "id title list_based change version")
     )
 
 
@@ -219,7 +227,7 @@ def exceptions() -> tuple[ExceptionRule, ...]:
             conditions=_toml.names(row, "conditions"),
             source=_toml.text(row, "source"),
         )
-        for row in _toml.rows(_toml.read("exceptions"), "exception")
+        for row in _toml.rows(_toml.read("exceptions"), "exception", _EXCEPTION)
     )
 
 
@@ -237,7 +245,7 @@ def reviews() -> tuple[Review, ...]:
             text=_toml.text(row, "text"),
             conditions=_toml.names(row, "conditions"),
         )
-        for row in _toml.rows(_toml.read("review"), "review")
+        for row in _toml.rows(_toml.read("review"), "review", _REVIEW)
     )
 
 
@@ -245,7 +253,7 @@ def reviews() -> tuple[Review, ...]:
 def letter_rules() -> Mapping[str, LetterRule]:
     """Return the known letters with their reach, by id."""
     out: dict[str, LetterRule] = {}
-    for row in _toml.rows(_toml.read("letters"), "letter"):
+    for row in _toml.rows(_toml.read("letters"), "letter", _LETTER):
         key = _toml.text(row, "id")
         letter = Letter(
             id=key,
@@ -290,7 +298,7 @@ def listings() -> Mapping[str, Listing]:
                 text=_toml.text(row, "text"),
                 source=_toml.text(row, "source"),
             )
-            for row in _toml.rows(_toml.read("listings"), "list")
+            for row in _toml.rows(_toml.read("listings"), "list", _LISTING)
         }
     )
 
@@ -299,9 +307,9 @@ def listings() -> Mapping[str, Listing]:
 def item_texts() -> tuple[ItemText, ...]:
     """Return the dated thresholds of ECCN 3A090."""
     out = []
-    for row in _toml.rows(_toml.read("items"), "text"):
+    for row in _toml.rows(_toml.read("items"), "text", "effective until cite source paragraph"):
         paragraphs = []
-        for p in _toml.rows(row, "paragraph"):
+        for p in _toml.rows(row, "paragraph", "item says when any all not"):
             table = {k: v for k, v in p.items() if k not in {"item", "says", "when"}}
             when = _toml.condition(p, "when", "items.toml") or compiled(table, "items.toml")
             paragraphs.append(Paragraph(_toml.text(p, "item"), _toml.text(p, "says"), when))
@@ -327,7 +335,7 @@ def figures() -> tuple[Figure, ...]:
             _toml.number(r, "io_gb_s"),
             _toml.text(r, "source"),
         )
-        for r in _toml.rows(_toml.read("items"), "figure")
+        for r in _toml.rows(_toml.read("items"), "figure", "chips rate_int8 io_gb_s source")
     )
 
 

@@ -16,8 +16,8 @@ from sqlalchemy import Connection, select
 from entrepot.errors import InputError
 from entrepot.ledger import schema
 from entrepot.ledger.accounts import Account, Nature
-from entrepot.ledger.journal import entry_rows, rebuilt
-from entrepot.ledger.records import GENESIS, Audit, Break, Entry, chained
+from entrepot.ledger.journal import entry_rows, first_fault, rebuilt
+from entrepot.ledger.records import GENESIS, Audit, Break, Entry, Posting, chained
 from entrepot.ledger.slots import Slot, Timeline
 from entrepot.ledger.storage import Storage
 
@@ -80,9 +80,14 @@ def _replay(books: _Replay, connection: Connection) -> None:
         try:
             entry = rebuilt(row, postings, lots)
         except (InputError, ValueError, TypeError) as error:
-            wrong.append(f"cannot have been written so: {' '.join(str(error).split())}")
+            wrong.append(f"cannot have been written so: {first_fault(error)}")
             books.altered = True
             books.lots.update((lot.id, lot.accelerator) for lot in lots)
+            for (
+                p
+            ) in postings:  # as they stand, so that what is compared below differs by what was altered alone
+                with contextlib.suppress(InputError, TypeError):
+                    _moved(books, Posting(p.account, p.commodity, p.quantity, p.unit_lot, p.slot))
         else:
             if row.hash is None:
                 hash_ = chained(row.previous, entry)
@@ -119,11 +124,8 @@ def _applied(books: _Replay, entry: Entry) -> list[str]:
             wrong.append(
                 f"moves {p.commodity} of unit lot {p.unit_lot!r}, which is not of that accelerator or not known"
             )
-        key = (p.account, p.commodity, p.unit_lot)
-        books.balances[*key, p.slot] += p.quantity
-        if p.slot and Account.parse(p.account).nature is Nature.ASSET:
-            books.timelines[key].add(Slot.parse(p.slot), p.quantity)
-        touched[key] = None
+        _moved(books, p)
+        touched[p.account, p.commodity, p.unit_lot] = None
     for key in touched:
         nature = Account.parse(key[0]).nature
         always = books.balances[*key, ""]
@@ -131,6 +133,13 @@ def _applied(books: _Replay, entry: Entry) -> list[str]:
         if (nature is Nature.ASSET and always + low < 0) or (nature is Nature.LIABILITY and always > 0):
             wrong.append(f"takes {key[0]} past zero: {always + low} {key[1]}")
     return wrong
+
+
+def _moved(books: _Replay, p: Posting) -> None:
+    key = (p.account, p.commodity, p.unit_lot)
+    books.balances[*key, p.slot] += p.quantity
+    if p.slot and Account.parse(p.account).nature is Nature.ASSET:
+        books.timelines[key].add(Slot.parse(p.slot), p.quantity)
 
 
 def _net(entry: Entry) -> dict[tuple[str, str, str, str], int]:

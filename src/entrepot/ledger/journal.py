@@ -24,7 +24,7 @@ from entrepot.ledger.records import Entry, Posting, Sealed, UnitLot, chained
 from entrepot.ledger.slots import Slot, Timeline
 from entrepot.ledger.storage import damaged
 
-__all__ = ["Writer", "entry_rows", "instant", "read", "rebuilt", "stored"]
+__all__ = ["Writer", "entry_rows", "first_fault", "instant", "read", "rebuilt", "stored"]
 
 _READ_AT_ONCE = 500  # entries
 
@@ -159,6 +159,11 @@ def rebuilt(row: Row[Any], postings: Sequence[Row[Any]], lots: Sequence[Row[Any]
     )
 
 
+def first_fault(error: Exception) -> str:
+    """Return in one line why rows are no entry."""
+    return error.faults[0].what if isinstance(error, InputError) else str(error)
+
+
 def read(connection: Connection, name: str, *where: ColumnElement[bool]) -> Iterator[Sealed]:
     """Yield sealed entries in order, each checked against its own hash.
 
@@ -171,7 +176,9 @@ def read(connection: Connection, name: str, *where: ColumnElement[bool]) -> Iter
         try:
             entry = rebuilt(row, postings, lots)
         except (InputError, ValueError, TypeError) as error:
-            raise damaged(f"{name}, entry {row.id!r}", f"is not as it was written: {error}") from error
+            raise damaged(
+                f"{name}, entry {row.id!r}", f"is not as it was written: {first_fault(error)}"
+            ) from error
         if row.hash is None or chained(row.previous, entry) != row.hash:
             raise damaged(f"{name}, entry {row.id!r}", "is not as it was written: its hash is another")
         yield Sealed(row.seq, entry, row.previous, row.hash)

@@ -42,7 +42,9 @@ def bound(pooled: Pooled, prices: Prices, hours: F64) -> float:
     cost = np.full(pooled.group_demand.shape, np.inf)
     for t in range(len(hours)):
         usable = rate * (pooled.offered[lease, t] > 0)
-        per_work = np.divide(prices.lease[lease, t], usable, out=np.full(usable.shape, np.inf), where=usable > 0)
+        per_work = np.divide(
+            prices.lease[lease, t], usable, out=np.full(usable.shape, np.inf), where=usable > 0
+        )
         cost[:, t] = per_work.min(axis=1, initial=np.inf)
     limit = pooled.tier_limit[:, None].astype(np.float64)
     mu = np.maximum(np.maximum(0.0, limit - cost[pooled.tier_group]), prices.work[pooled.tier_group])
@@ -52,7 +54,9 @@ def bound(pooled: Pooled, prices: Prices, hours: F64) -> float:
     saved = np.maximum(0.0, limit - mu)[buying] * (pooled.tier_demand[buying] > 0) * hours
     per_device = saved @ (pooled.offered > 0).T * pooled.group_rate[pooled.tier_group[buying]]
     may = (pooled.group_rate[pooled.tier_group[buying]] > 0) & pooled.is_sale
-    regret = np.maximum(0.0, pooled.residual + per_device - prices.sale) * pooled.offered.max(axis=1, initial=0)
+    regret = np.maximum(0.0, pooled.residual + per_device - prices.sale) * pooled.offered.max(
+        axis=1, initial=0
+    )
     return float(flexible + whole + sale + work + regret[may].sum())
 
 
@@ -69,7 +73,9 @@ def orders_root(book: Book, lot_salts: Sequence[bytes], bid_salts: Sequence[byte
         for salt, line in zip([*lot_salts, *bid_salts], _lines(book), strict=True)
     ]
     while len(leaves) > 1:
-        pairs = [hashlib.sha256(b"\x01" + a + b).digest() for a, b in zip(leaves[::2], leaves[1::2], strict=False)]
+        pairs = [
+            hashlib.sha256(b"\x01" + a + b).digest() for a, b in zip(leaves[::2], leaves[1::2], strict=False)
+        ]
         leaves = pairs + ([leaves[-1]] if len(leaves) % 2 else [])
     return leaves[0].hex() if leaves else hashlib.sha256(b"").hexdigest()
 
@@ -80,7 +86,16 @@ def _lines(book: Book) -> list[str]:
         "|".join(["lot", *map(str, row), ",".join(map(str, capacity))])
         for row, capacity in zip(
             book.lots.select(
-                "lot", "seller", "accelerator", "site", "kind", "provenance", "block", "ask_micro", "residual_micro", "whole"
+                "lot",
+                "seller",
+                "accelerator",
+                "site",
+                "kind",
+                "provenance",
+                "block",
+                "ask_micro",
+                "residual_micro",
+                "whole",
             ).iter_rows(),
             book.capacity.tolist(),
             strict=True,
@@ -89,7 +104,9 @@ def _lines(book: Book) -> list[str]:
     bids = [
         "|".join(["bid", *map(str, row), ",".join(map(repr, demand))])
         for row, demand in zip(
-            book.bids.select("bid", "buyer", "service", "limit_micro").iter_rows(), book.demand.tolist(), strict=True
+            book.bids.select("bid", "buyer", "service", "limit_micro").iter_rows(),
+            book.demand.tolist(),
+            strict=True,
         )
     ]
     return lots + bids

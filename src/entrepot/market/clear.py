@@ -40,7 +40,10 @@ def clear(book: Book) -> Clearing:
     pooled = pool(book)  # lots of one good, bids of one kind: one row each
     solved = solve(pooled, book.hours)  # the only call into a solver
     prices = _fair(pooled, solved, book)
-    lot_salts, bid_salts = salts(book.seed, book.lots["lot"].to_list()), salts(book.seed, book.bids["bid"].to_list())
+    lot_salts, bid_salts = (
+        salts(book.seed, book.lots["lot"].to_list()),
+        salts(book.seed, book.bids["bid"].to_list()),
+    )
     placed = split(book, pooled, solved, prices, _rank(lot_salts), _rank(bid_salts))
     seconds = time.perf_counter() - began
 
@@ -49,7 +52,9 @@ def clear(book: Book) -> Clearing:
     most = max(welfare, math.ceil(bound(pooled, prices, book.hours)))
     table = outcome.price_table(book, pooled, prices, of_lots)
     certificate = Certificate(
-        lease_price_micro=table.filter(pl.col("period").is_not_null()).select("pool", "period", "price_micro"),
+        lease_price_micro=table.filter(pl.col("period").is_not_null()).select(
+            "pool", "period", "price_micro"
+        ),
         sale_price_micro=table.filter(pl.col("period").is_null()).select("pool", "price_micro"),
         work_price_micro=_work_prices(book, pooled, prices),
         welfare_micro=welfare,
@@ -90,4 +95,6 @@ def _work_prices(book: Book, pooled: Pooled, prices: Prices) -> pl.DataFrame:
     """Return the marginal value of demand of bids that may buy devices; for the others it follows from lease prices."""
     of_bid = prices.work[pooled.bid_group]
     bid, period = np.nonzero(pooled.group_buys[pooled.bid_group][:, None] & (book.demand > 0))
-    return pl.DataFrame({"bid": book.bids["bid"].gather(bid), "period": period, "price_micro": of_bid[bid, period]})
+    return pl.DataFrame(
+        {"bid": book.bids["bid"].gather(bid), "period": period, "price_micro": of_bid[bid, period]}
+    )

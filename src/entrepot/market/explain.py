@@ -96,7 +96,9 @@ def explain(clearing: Clearing) -> pl.DataFrame:
         "service",
         "demand_mtok",
         "served_mtok",
-        pl.when(pl.col("demand_mtok") > 0).then(pl.col("served_mtok") / pl.col("demand_mtok")).alias("served_share"),
+        pl.when(pl.col("demand_mtok") > 0)
+        .then(pl.col("served_mtok") / pl.col("demand_mtok"))
+        .alias("served_share"),
         "pools",
         "paid_minor",
         "kept_minor",
@@ -145,7 +147,13 @@ def supply_demand(clearing: Clearing, accelerator: str, period: int | None = Non
         {"order": book.bids["bid"], "price": book.bids["limit_micro"].to_numpy() * rate / MICRO, "devices": devices}
     ).filter(pl.col("devices") > 0).sort(["price", "order"], descending=[True, False])  # fmt: skip
     sides = [
-        table.select(pl.lit(side).alias("side"), "order", "price", "devices", pl.col("devices").cum_sum().alias("devices_cum"))
+        table.select(
+            pl.lit(side).alias("side"),
+            "order",
+            "price",
+            "devices",
+            pl.col("devices").cum_sum().alias("devices_cum"),
+        )
         for side, table in (("supply", supply), ("demand", demand))
     ]
     return pl.concat(sides)
@@ -157,6 +165,8 @@ def _rates(clearing: Clearing) -> pl.DataFrame:
     pairs = clearing.trades.select("lot", "bid")
     lot_class = pl.DataFrame({"lot": book.lots["lot"], "k": book.lot_class})
     bid_class = pl.DataFrame({"bid": book.bids["bid"], "c": book.bid_class})
-    pairs = pairs.join(lot_class, on="lot", maintain_order="left").join(bid_class, on="bid", maintain_order="left")
+    pairs = pairs.join(lot_class, on="lot", maintain_order="left").join(
+        bid_class, on="bid", maintain_order="left"
+    )
     rate = book.rate[pairs["c"].to_numpy(), pairs["k"].to_numpy()]
     return pairs.select("lot", "bid").with_columns(rate=pl.Series(rate, dtype=pl.Float64))

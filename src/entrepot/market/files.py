@@ -107,7 +107,9 @@ def write(clearing: Clearing, folder: Path | str) -> Path:
         "solve_seconds": clearing.solve_seconds,
         "files": digests,
     }
-    (folder / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "summary.json").write_text(
+        json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     return folder
 
 
@@ -188,7 +190,8 @@ def _summary(folder: Path) -> dict[str, Any]:
     wrong = [
         Fault(f"{path}: {field}", f"{summary.get(field)!r} is not of type {kind.__name__}", mend)
         for field, kind in _SUMMARY.items()
-        if not isinstance(summary.get(field), (int, float) if kind is float else kind) or isinstance(summary.get(field), bool)
+        if not isinstance(summary.get(field), (int, float) if kind is float else kind)
+        or isinstance(summary.get(field), bool)
     ]
     if not wrong and not 0 <= summary["minor_digits"] <= 6:
         wrong = [Fault(f"{path}: minor_digits", f"{summary['minor_digits']} decimals", "Write 0 to 6.")]
@@ -197,7 +200,9 @@ def _summary(folder: Path) -> dict[str, Any]:
     return dict(summary)
 
 
-def _table(folder: Path, name: str, digests: Mapping[str, object], faults: list[Fault]) -> pl.DataFrame | None:
+def _table(
+    folder: Path, name: str, digests: Mapping[str, object], faults: list[Fault]
+) -> pl.DataFrame | None:
     """Read one table; note what is wrong with it."""
     path = folder / name
     again = "Clear again, or take an unchanged copy."
@@ -219,7 +224,9 @@ def _table(folder: Path, name: str, digests: Mapping[str, object], faults: list[
         faults.append(Fault(str(path), f"cannot be read as a table: {str(error).splitlines()[0]}", again))
         return None
     if dict(table.schema) != dict(schema):
-        faults.append(Fault(str(path), f"has the columns {dict(table.schema)}", f"Its columns are {dict(schema)}."))
+        faults.append(
+            Fault(str(path), f"has the columns {dict(table.schema)}", f"Its columns are {dict(schema)}.")
+        )
         return None
     return table
 
@@ -237,9 +244,14 @@ def _shapes(folder: Path, tables: Mapping[str, pl.DataFrame]) -> list[Fault]:
         ("book/rates.parquet", "rate", lot_classes),
     ):
         lengths = tables[name][column].list.len().unique().to_list()
-        nulls = tables[name].null_count().sum_horizontal().sum() or tables[name][column].list.eval(pl.element().is_null()).list.any().any()
+        nulls = (
+            tables[name].null_count().sum_horizontal().sum()
+            or tables[name][column].list.eval(pl.element().is_null()).list.any().any()
+        )
         if [n for n in lengths if n != width] or nulls:
-            faults.append(Fault(f"{folder / name}: {column}", f"has lists of {lengths} values", f"Each has {width}."))
+            faults.append(
+                Fault(f"{folder / name}: {column}", f"has lists of {lengths} values", f"Each has {width}.")
+            )
     for name, column, most in (
         ("book/lots.parquet", "lot_class", lot_classes),
         ("book/bids.parquet", "bid_class", classes),
@@ -247,14 +259,30 @@ def _shapes(folder: Path, tables: Mapping[str, pl.DataFrame]) -> list[Fault]:
         ("book/permits.parquet", "bid_class", classes),
     ):
         if not tables[name][column].is_between(0, most - 1).all():
-            faults.append(Fault(f"{folder / name}: {column}", "names a class that is not there", f"Classes are 0 to {most - 1}."))
+            faults.append(
+                Fault(
+                    f"{folder / name}: {column}",
+                    "names a class that is not there",
+                    f"Classes are 0 to {most - 1}.",
+                )
+            )
     if tables["book/periods.parquet"]["period"].to_list() != list(range(periods)):
-        faults.append(Fault(f"{folder / 'book/periods.parquet'}: period", "is not 0, 1, 2, ...", "Number the periods in order."))
+        faults.append(
+            Fault(
+                f"{folder / 'book/periods.parquet'}: period",
+                "is not 0, 1, 2, ...",
+                "Number the periods in order.",
+            )
+        )
     return faults
 
 
 def _clearing(summary: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) -> Clearing:
-    lots, bids, periods = tables["book/lots.parquet"], tables["book/bids.parquet"], tables["book/periods.parquet"]
+    lots, bids, periods = (
+        tables["book/lots.parquet"],
+        tables["book/bids.parquet"],
+        tables["book/periods.parquet"],
+    )
     width = periods.height
     rate = tables["book/rates.parquet"].sort("bid_class")["rate"].to_list()
     book = Book(

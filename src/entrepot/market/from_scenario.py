@@ -60,13 +60,18 @@ def book(scenario: Scenario, rates: pl.DataFrame, permits: pl.DataFrame, capacit
         },
         schema=dict.fromkeys(("accelerator", "site", "kind", "provenance"), pl.String),
     )
-    alike = text.select(pl.struct(pl.all()).rank("dense")).to_series().to_numpy() if lots else np.zeros(0, dtype=np.int64)
+    alike = (
+        text.select(pl.struct(pl.all()).rank("dense")).to_series().to_numpy()
+        if lots
+        else np.zeros(0, dtype=np.int64)
+    )
     lot_class, of_lot = _classes([alike[:, None], code.T, rate.T])
     bid_class, of_bid = _classes([code, rate])
     lot_index, bid_index = np.meshgrid(np.arange(len(of_lot)), np.arange(len(of_bid)))
     of_pair = code[np.ix_(of_bid, of_lot)].ravel()
     table = decisions[of_pair].with_columns(
-        lot_class=pl.Series(lot_index.ravel(), dtype=pl.Int64), bid_class=pl.Series(bid_index.ravel(), dtype=pl.Int64)
+        lot_class=pl.Series(lot_index.ravel(), dtype=pl.Int64),
+        bid_class=pl.Series(bid_index.ravel(), dtype=pl.Int64),
     )
     return Book(
         currency=scenario.currency,
@@ -87,11 +92,22 @@ def book(scenario: Scenario, rates: pl.DataFrame, permits: pl.DataFrame, capacit
 def _check(scenario: Scenario, capacity: I64, demand: F64) -> None:
     periods = scenario.horizon.periods
     faults = []
-    for name, array, rows in (("capacity", capacity, len(scenario.lots)), ("demand", demand, len(scenario.bids))):
+    for name, array, rows in (
+        ("capacity", capacity, len(scenario.lots)),
+        ("demand", demand, len(scenario.bids)),
+    ):
         if array.shape != (rows, periods):
-            faults.append(Fault(name, f"its shape is {array.shape}", f"Give one row per order and period: {(rows, periods)}."))
+            faults.append(
+                Fault(
+                    name,
+                    f"its shape is {array.shape}",
+                    f"Give one row per order and period: {(rows, periods)}.",
+                )
+            )
         elif not (np.isfinite(array).all() and (array >= 0).all()):
-            faults.append(Fault(name, "a quantity is negative or not a number", "Give finite quantities, 0 or more."))
+            faults.append(
+                Fault(name, "a quantity is negative or not a number", "Give finite quantities, 0 or more.")
+            )
     if faults:
         raise InputError(faults)
 
@@ -114,7 +130,9 @@ def _rates(scenario: Scenario, rates: pl.DataFrame) -> F64:
     """Return (bids, lots) Mtok per device-hour; 0 where there is no rate."""
     known = {
         (service, accelerator): rate
-        for service, accelerator, rate in rates.select("service", "accelerator", "mtok_per_device_hour").iter_rows()
+        for service, accelerator, rate in rates.select(
+            "service", "accelerator", "mtok_per_device_hour"
+        ).iter_rows()
         if rate is not None and np.isfinite(rate) and rate > 0
     }
     services, chips = [b.service for b in scenario.bids], [x.accelerator for x in scenario.lots]
@@ -156,7 +174,11 @@ def _imported(holding: Holding) -> str:
         return "import not stated"
     day = "on an unknown day" if holding.imported_on is None else holding.imported_on.isoformat()
     source = "an unknown country" if holding.imported_from is None else holding.imported_from
-    parts = [f"imported {day} from {source}", holding.authorisation or "authorisation unknown", *holding.conditions]
+    parts = [
+        f"imported {day} from {source}",
+        holding.authorisation or "authorisation unknown",
+        *holding.conditions,
+    ]
     return "; ".join(parts)
 
 
@@ -205,7 +227,9 @@ def _lots(scenario: Scenario, text: pl.DataFrame) -> pl.DataFrame:
         "residual_micro": worth,
         "whole": [x.whole or x.kind is LotKind.SALE for x in lots],
     }
-    schema = dict.fromkeys(columns, pl.String) | dict.fromkeys(("block", "ask_micro", "residual_micro"), pl.Int64)
+    schema = dict.fromkeys(columns, pl.String) | dict.fromkeys(
+        ("block", "ask_micro", "residual_micro"), pl.Int64
+    )
     return pl.DataFrame(columns, schema=schema | {"whole": pl.Boolean})
 
 

@@ -56,7 +56,9 @@ def instance(shape: Shape, seed: int = 0) -> Book:
     n_bids = max(1, shape.orders - n_lots)
     hours = np.ones(shape.periods)
     speed = rng.lognormal(0.0, 0.6, shape.chips)  # (chips,)
-    fit = speed * rng.lognormal(0.0, 0.3, (shape.services, shape.chips))  # (services, chips) Mtok per device-hour
+    fit = speed * rng.lognormal(
+        0.0, 0.3, (shape.services, shape.chips)
+    )  # (services, chips) Mtok per device-hour
     legal = rng.random((shape.buyers, shape.chips, shape.sites)) < shape.legal_share
 
     # A lot class is a chip at a site, as a lease or as a sale.
@@ -72,9 +74,14 @@ def instance(shape: Shape, seed: int = 0) -> Book:
     rate = np.where(permitted, fit[wants[:, 0][:, None], kinds[:, 0]], 0.0)
 
     block = rng.choice(np.asarray(shape.blocks, dtype=np.int64), n_lots)
-    size = np.maximum(1, np.rint(rng.lognormal(np.log(shape.size_median), 1.0, n_lots) / block)).astype(np.int64) * block
+    size = (
+        np.maximum(1, np.rint(rng.lognormal(np.log(shape.size_median), 1.0, n_lots) / block)).astype(np.int64)
+        * block
+    )
     first = np.where(rng.random(n_lots) < 0.5, 0, rng.integers(shape.periods, size=n_lots))
-    last = np.where(sale | (rng.random(n_lots) < 0.5), shape.periods, first + 1 + rng.integers(shape.periods, size=n_lots))
+    last = np.where(
+        sale | (rng.random(n_lots) < 0.5), shape.periods, first + 1 + rng.integers(shape.periods, size=n_lots)
+    )
     t = np.arange(shape.periods)
     window = (t >= first[:, None]) & (t < last[:, None])
     capacity = np.where(window, size[:, None], 0).astype(np.int64)
@@ -85,12 +92,18 @@ def instance(shape: Shape, seed: int = 0) -> Book:
     supply = float(capacity.sum()) / shape.periods
     weight = rng.lognormal(0.0, 1.0, n_bids)
     devices = weight / weight.sum() * supply * shape.scarcity
-    level = 1.0 + 0.4 * np.sin(2 * np.pi * (t[None, :] / 24.0 + rng.random((n_bids, 1)))) if shape.periods > 1 else 1.0
+    level = (
+        1.0 + 0.4 * np.sin(2 * np.pi * (t[None, :] / 24.0 + rng.random((n_bids, 1))))
+        if shape.periods > 1
+        else 1.0
+    )
     typical = np.exp(np.log(fit).mean(axis=1))[service]
     demand = devices[:, None] * typical[:, None] * level * np.ones((1, shape.periods))
     limit = 2.6 * rng.lognormal(0.0, 0.35, n_bids)
 
-    def micro(price: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    def micro(
+        price: np.ndarray[tuple[int], np.dtype[np.float64]],
+    ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         if shape.ticks:
             step = price.max() / shape.ticks
             price = np.maximum(1, np.rint(price / step)) * step

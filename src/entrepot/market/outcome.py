@@ -56,7 +56,9 @@ def welfare(book: Book, pooled: Pooled, placed: Placed, of_lots: I64, of_bids: F
     for_sale = (book.lots["kind"] == "sale").to_numpy()
     rented = (ask[~for_sale, None] * of_lots[~for_sale] * book.hours).sum()
     good = placed.period == FOR_GOOD
-    kept = (book.lots["residual_micro"].to_numpy() - ask)[placed.lot[good]] * placed.devices[good].astype(np.float64)
+    kept = (book.lots["residual_micro"].to_numpy() - ask)[placed.lot[good]] * placed.devices[good].astype(
+        np.float64
+    )
     return float(value - rented + kept.sum())
 
 
@@ -86,7 +88,17 @@ def price_table(book: Book, pooled: Pooled, prices: Prices, of_lots: I64) -> pl.
     table = pl.concat([lease, sale], how="diagonal")
     names = pooled.pools.select("pool", "label", "accelerator", "site", "kind")
     return table.join(names, on="pool", maintain_order="left").select(
-        "pool", "label", "accelerator", "site", "kind", "period", "step", "hour", "price_micro", "supplied", "offered"
+        "pool",
+        "label",
+        "accelerator",
+        "site",
+        "kind",
+        "period",
+        "step",
+        "hour",
+        "price_micro",
+        "supplied",
+        "offered",
     )
 
 
@@ -168,7 +180,9 @@ def _whole_hours(hours: F64) -> NDArray[np.generic]:
 
 def _product(price: I64, devices: I64, hours: NDArray[np.generic]) -> NDArray[np.generic]:
     """Multiply exactly: in 64 bits where the sum over all rows fits, else in Python's integers."""
-    most = int(price.max(initial=0)) * int(devices.max(initial=0)) * int(max(hours, default=0) + 1) * len(price)
+    most = (
+        int(price.max(initial=0)) * int(devices.max(initial=0)) * int(max(hours, default=0) + 1) * len(price)
+    )
     if most >= _EXACT or hours.dtype == object:
         return price.astype(object) * devices.astype(object) * hours.astype(object)
     return price * devices * hours

@@ -18,7 +18,9 @@ F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
 
 
-def overlay(cell_a: I64, length_a: NDArray[np.generic], cell_b: I64, length_b: NDArray[np.generic]) -> tuple[I64, I64, F64]:
+def overlay(
+    cell_a: I64, length_a: NDArray[np.generic], cell_b: I64, length_b: NDArray[np.generic]
+) -> tuple[I64, I64, F64]:
     """Lay two queues side by side in every cell.
 
     Parameters

@@ -67,13 +67,19 @@ def verify_participant(clearing: Clearing, party: str) -> Verification:
     whole = verify(clearing).checks
     if not whole["ok"][0]:
         return Verification(
-            ok=False, checks=whole.head(1), welfare_micro=0, bound_micro=0, gap=0.0, payments=payments_table([], [])
+            ok=False,
+            checks=whole.head(1),
+            welfare_micro=0,
+            bound_micro=0,
+            gap=0.0,
+            payments=payments_table([], []),
         )
     f = facts(clearing)
     lots, bids = (book.lots["seller"] == party).to_numpy(), (book.bids["buyer"] == party).to_numpy()
     rows = np.flatnonzero(lots[f.lot] | bids[f.bid])
     paid = {
-        pair: round_half_even(micro, 10 ** (6 - book.minor_digits)) for pair, micro in micro_paid(f, rows).items()
+        pair: round_half_even(micro, 10 ** (6 - book.minor_digits))
+        for pair, micro in micro_paid(f, rows).items()
     }
     found = {
         "my orders are in the hash tree": _check_tree(f, lots, bids),
@@ -111,7 +117,9 @@ def _check_tree(f: Facts, lots: Mask, bids: Mask) -> _Finding:
     tree = [level]
     while len(level) > 1:
         odd = level[-1:] if len(level) % 2 else []
-        level = [hashlib.sha256(b"\1" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)] + odd
+        level = [
+            hashlib.sha256(b"\1" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)
+        ] + odd
         tree.append(level)
     for order in own:
         node, at = tree[0][order], int(order)
@@ -130,7 +138,10 @@ def _check_devices(f: Facts, lots: Mask, rows: I64) -> _Finding:
     block = f.book.lots["block"].to_numpy()[f.lot[rows]]
     wrong = rows[(f.devices[rows] <= 0) | (f.devices[rows] % block != 0)]
     if len(wrong):
-        return f"lot {f.lot_name(f.lot[wrong[0]])}, bid {f.bid_name(f.bid[wrong[0]])}: not a whole number of blocks", ""
+        return (
+            f"lot {f.lot_name(f.lot[wrong[0]])}, bid {f.bid_name(f.bid[wrong[0]])}: not a whole number of blocks",
+            "",
+        )
     over = np.flatnonzero(lots & (f.sold > f.book.capacity).any(axis=1))
     if len(over):
         return f"lot {f.lot_name(over[0])} gives more than it offers", ""
@@ -144,7 +155,10 @@ def _check_permits(f: Facts, rows: I64) -> _Finding:
     allowed = law[f.book.bid_class[f.bid[rows]], f.book.lot_class[f.lot[rows]]] & (f.rate[rows] > 0)
     wrong = rows[~allowed]
     if len(wrong):
-        return f"lot {f.lot_name(f.lot[wrong[0]])} may not serve, or does not fit, bid {f.bid_name(f.bid[wrong[0]])}", ""
+        return (
+            f"lot {f.lot_name(f.lot[wrong[0]])} may not serve, or does not fit, bid {f.bid_name(f.bid[wrong[0]])}",
+            "",
+        )
     return None, f"{len(rows)} rows, each with a permit"
 
 
@@ -189,7 +203,10 @@ def _check_work(f: Facts, bids: Mask) -> _Finding:
     wrong = np.flatnonzero(~(np.abs(served - f.served[b, t]) <= _RELATIVE * f.book.demand[b, t]))
     if len(wrong):
         r = wrong[0]
-        return f"bid {f.bid_name(b[r])}, period {t[r]}: {served[r]:g} stated, {f.served[b[r], t[r]]:g} found", ""
+        return (
+            f"bid {f.bid_name(b[r])}, period {t[r]}: {served[r]:g} stated, {f.served[b[r], t[r]]:g} found",
+            "",
+        )
     return None, f"{own.height} periods with demand"
 
 

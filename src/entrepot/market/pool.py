@@ -98,7 +98,9 @@ def _usable(book: Book, mode: I64) -> I64:
     constant = mode != FLEXIBLE
     if constant.any():
         inside = book.capacity[constant] > 0
-        least = np.where(inside, usable[constant], np.iinfo(np.int64).max).min(axis=1, initial=np.iinfo(np.int64).max)
+        least = np.where(inside, usable[constant], np.iinfo(np.int64).max).min(
+            axis=1, initial=np.iinfo(np.int64).max
+        )
         usable[constant] = np.where(inside, least[:, None], 0)
     return usable
 
@@ -118,8 +120,12 @@ def _pools(book: Book, mode: I64, usable: I64) -> tuple[pl.DataFrame, I64, I64]:
     """Return the pools table, (lots,) pool of each lot, (pools,) first lot of each pool."""
     lots, periods = book.lots, book.periods.height
     by_class = np.zeros(book.rate.shape, dtype=np.bool_)
-    by_class[book.permits["bid_class"].to_numpy(), book.permits["lot_class"].to_numpy()] = book.permits["permitted"].to_numpy()
-    law, _ = _rows_id(np.ascontiguousarray(by_class.T).astype(np.uint8), book.rate.T)  # lot classes that are one in law and rate
+    by_class[book.permits["bid_class"].to_numpy(), book.permits["lot_class"].to_numpy()] = book.permits[
+        "permitted"
+    ].to_numpy()
+    law, _ = _rows_id(
+        np.ascontiguousarray(by_class.T).astype(np.uint8), book.rate.T
+    )  # lot classes that are one in law and rate
     delivery = np.where(usable > 0, np.arange(periods), periods).min(axis=1, initial=periods)
     sale = mode == SALE
     lot_pool, first = _rows_id(
@@ -131,9 +137,13 @@ def _pools(book: Book, mode: I64, usable: I64) -> tuple[pl.DataFrame, I64, I64]:
         np.where(sale, delivery, 0),
         np.where(sale, lots["residual_micro"].to_numpy(), 0),
     )
-    table = lots[first].select("accelerator", "site", "kind", "provenance").with_columns(
-        pool=pl.int_range(pl.len(), dtype=pl.Int64),
-        lots=pl.Series(np.bincount(lot_pool, minlength=len(first)), dtype=pl.Int64),
+    table = (
+        lots[first]
+        .select("accelerator", "site", "kind", "provenance")
+        .with_columns(
+            pool=pl.int_range(pl.len(), dtype=pl.Int64),
+            lots=pl.Series(np.bincount(lot_pool, minlength=len(first)), dtype=pl.Int64),
+        )
     )
     return _label(table), lot_pool, first
 

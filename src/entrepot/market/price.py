@@ -7,8 +7,9 @@ their prices, so each set of pools joined by the flows of one period moves as on
     lower end: the dearest ask accepted, the best bid rejected, the best outside bid for one of its pools
     upper end: the cheapest ask rejected, the least bid accepted, the cheapest outside pool for one of its bids
 
-and the middle of s is taken. Every such price is optimal for the dual, so the bound stays what it was. Prices that a
-whole-window lot or a purchase ties together over periods stay as the solver gave them.
+and the middle of s is taken. A good in which nothing is traded is priced at its cheapest ask: the upper end of what is
+valid, and the price at which there is in fact a seller. Every such price is optimal for the dual, so the bound stays what
+it was. Prices that a whole-window lot or a purchase ties together over periods stay as the solver gave them.
 """
 
 from __future__ import annotations
@@ -62,26 +63,12 @@ def publish(pooled: Pooled, solved: Solved, hours: F64, lease: F64 | None = None
     worth = np.maximum(0.0, limit[:, None] - solved.work_price) * pooled.group_buys[:, None]
     work = np.rint(np.where(pooled.group_demand > 0, worth, 0.0)).astype(np.int64)
     sale = solved.sale_price.copy()
-    bought = solved.bought.sum(axis=0) > 0
-    for k in np.flatnonzero(pooled.is_sale & ~bought):
-        sale[k] = _untraded_sale(pooled, k, limit, solved, hours)
+    untraded = pooled.is_sale & ~(solved.bought.sum(axis=0) > 0)
+    for k in np.flatnonzero(untraded):
+        asks = pooled.step_ask[(pooled.step_pool == k) & (pooled.step_capacity > 0).any(axis=1)]
+        sale[k] = float(asks.min()) if len(asks) else 0.0
     sale_price = _snap(pooled, sale.reshape(n_pools, 1))[:, 0] * pooled.is_sale
     return Prices(lease_price, sale_price, work)
-
-
-def _untraded_sale(pooled: Pooled, k: int, limit: F64, solved: Solved, hours: F64) -> float:
-    """Return the middle between the best worth to a lawful buyer and the least ask; the ask if there is no such buyer."""
-    asks = pooled.step_ask[(pooled.step_pool == k) & (pooled.step_capacity > 0).any(axis=1)]
-    if not len(asks):
-        return 0.0
-    least = float(asks.min())
-    rate = pooled.group_rate[:, k]
-    may = rate > 0
-    if not may.any():
-        return least
-    cost = np.minimum(limit[may, None], solved.work_price[may]) * (pooled.group_demand[may] > 0)
-    worth = pooled.residual[k] + rate[may] * (cost * (pooled.offered[k] > 0) @ hours)
-    return (min(float(worth.max()), least) + least) / 2
 
 
 def _snap(pooled: Pooled, price: F64) -> I64:
@@ -110,7 +97,9 @@ def middle(pooled: Pooled, solved: Solved) -> F64:
     return price
 
 
-def _middle_of_period(pooled: Pooled, solved: Solved, price: F64, t: int, flow_group: I64, flow_pool: I64) -> None:
+def _middle_of_period(
+    pooled: Pooled, solved: Solved, price: F64, t: int, flow_group: I64, flow_pool: I64
+) -> None:
     """Move the prices of one period in place, one set of joined pools after the other."""
     n_groups, n_pools = pooled.group_rate.shape
     live = (pooled.offered[:, t] > 0) & ~pooled.is_sale
@@ -130,7 +119,9 @@ def _middle_of_period(pooled: Pooled, solved: Solved, price: F64, t: int, flow_g
         inside, cost = price[member_pool, t], work[member_group]
         if inside.min() <= 0 or cost.min() <= 0:
             continue
-        to_pools = pooled.group_rate[:, member_pool] * work[:, None]  # (groups, member pools) what each would pay
+        to_pools = (
+            pooled.group_rate[:, member_pool] * work[:, None]
+        )  # (groups, member pools) what each would pay
         to_pools[member_group] = 0.0
         low = max((ask_in[member_pool] / inside).max(), (unserved[member_group] / cost).max(),
                   (to_pools / inside).max())  # fmt: skip
@@ -143,10 +134,8 @@ def _middle_of_period(pooled: Pooled, solved: Solved, price: F64, t: int, flow_g
             work[member_group] *= (low + high) / 2
     used = np.zeros(n_pools, dtype=np.bool_)
     used[flow_pool] = True
-    for k in np.flatnonzero(live & ~used & ~tied_pool):
-        would_pay = float((pooled.group_rate[:, k] * work).max(initial=0.0))
-        if np.isfinite(ask_out[k]):
-            price[k, t] = (min(would_pay, ask_out[k]) + ask_out[k]) / 2 if would_pay > 0 else ask_out[k]
+    untraded = live & ~used & ~tied_pool & np.isfinite(ask_out)
+    price[untraded, t] = ask_out[untraded]
 
 
 def _edges(of: I64, ask: I64, taken: F64, offered: I64, count: int, counts: Mask) -> tuple[F64, F64]:

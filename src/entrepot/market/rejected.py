@@ -23,11 +23,11 @@ I64: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_]
 
 _ABOVE = "ask above price"
-_AT_ASK = "ask at the price: shared pro rata with equal asks"
+_AT_ASK = "demand met: the price is its ask, and nobody wants more of it"
 _PART = "less than a whole block"
 _ROUNDING = "block rounding"
 _BELOW = "limit below price"
-_AT_LIMIT = "limit at the price: shared pro rata with equal limits"
+_AT_LIMIT = "supply used up: the price is its limit"
 _ABSENT = "nothing that it may use is offered in its window"
 _NO_BUYER = "no lawful buyer"
 _UNWANTED = "no bid that may use it fits it"
@@ -36,7 +36,13 @@ _UNFIT = "no lot that it may use fits it"
 _TOUCHED = 1e-9  # share of a demand that counts as served
 _MARGIN = 1.0  # micro per device-hour: a price is rounded to whole micro-units
 
-_SCHEMA = {"order": pl.String, "side": pl.String, "reason": pl.String, "in_the_money": pl.Boolean, "quantity": pl.Float64}
+_SCHEMA = {
+    "order": pl.String,
+    "side": pl.String,
+    "reason": pl.String,
+    "in_the_money": pl.Boolean,
+    "quantity": pl.Float64,
+}
 
 
 def rejected(book: Book, pooled: Pooled, prices: Prices, sold: I64, served: F64) -> pl.DataFrame:
@@ -110,7 +116,8 @@ def _lots(book: Book, pooled: Pooled, prices: Prices, sold: I64) -> pl.DataFrame
             "order": book.lots["lot"].gather(listed),
             "side": ["lot"] * len(listed),
             "reason": [
-                _ROUNDING if gains[i] else names[i] if edge[i] else why[int(book.lot_class[i])] for i in listed
+                _ROUNDING if gains[i] else names[i] if edge[i] else why[int(book.lot_class[i])]
+                for i in listed
             ],
             "in_the_money": gains[listed],
             "quantity": amount[listed],
@@ -131,7 +138,9 @@ def _bids(book: Book, pooled: Pooled, prices: Prices, served: F64) -> pl.DataFra
     least = _least_blocks(book, pooled, flexible=True)
     for t in range(len(book.hours)):
         rate = pooled.group_rate * ((pooled.offered[:, t] > 0) & ~pooled.is_sale)
-        cost = np.divide(prices.lease[:, t], rate, out=np.full(rate.shape, np.inf), where=rate > 0).min(axis=1, initial=np.inf)
+        cost = np.divide(prices.lease[:, t], rate, out=np.full(rate.shape, np.inf), where=rate > 0).min(
+            axis=1, initial=np.inf
+        )
         of_bid = cost[pooled.bid_group[listed]]
         short = left[listed, t] > 0
         close = np.abs(limit[listed] - of_bid) <= 1e-6 * limit[listed]
@@ -145,7 +154,9 @@ def _bids(book: Book, pooled: Pooled, prices: Prices, served: F64) -> pl.DataFra
             gain = limit[b] * np.minimum(reach * block, left[b, t]) - prices.lease[:, t] * block
             gains[i] |= bool((gain > _MARGIN * block)[may].any())
     buys = pooled.group_buys[pooled.bid_group[listed]]
-    code[buys] = np.where(code[buys] == 0, 1, code[buys])  # it may buy: its limit does not reach the price of a device
+    code[buys] = np.where(
+        code[buys] == 0, 1, code[buys]
+    )  # it may buy: its limit does not reach the price of a device
     for i in np.flatnonzero(buys):
         gains[i] |= _sale_gain(book, pooled, prices, int(listed[i]), left[listed[i]])
     names = _weightiest(code, quantity[listed], [_ABSENT, _BELOW, _AT_LIMIT, _ROUNDING])

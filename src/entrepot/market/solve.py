@@ -212,7 +212,11 @@ def _frame(pooled: Pooled, hours: F64, here: Mask) -> _Frame:
         whole=np.flatnonzero(constant & (pooled.step_mode == WHOLE)).astype(np.int64),
         sale=np.flatnonzero(constant & (pooled.step_mode == SALE)).astype(np.int64),
         supply=curve(
-            "supply", cell[pooled.step_pool[s], t], pooled.step_ask[s] * 1.0, pooled.step_capacity[s, t] * 1.0, cells
+            "supply",
+            cell[pooled.step_pool[s], t],
+            pooled.step_ask[s] * 1.0,
+            pooled.step_capacity[s, t] * 1.0,
+            cells,
         ),
         supply_at=(s.astype(np.int64), t.astype(np.int64)),
         demand=curve(
@@ -297,7 +301,9 @@ def _optimum(frame: _Frame, supply: Steps, demand: Steps) -> _Found:
     rate = p.group_rate[frame.flow_group, frame.flow_pool]
     c.enter(frame.work[frame.flow_group, frame.flow_period], x, -rate)
     window = p.step_capacity[frame.whole] > 0
-    w = c.add(p.step_ask[frame.whole] * (window @ hours), p.step_capacity[frame.whole].max(axis=1, initial=0) * 1.0)
+    w = c.add(
+        p.step_ask[frame.whole] * (window @ hours), p.step_capacity[frame.whole].max(axis=1, initial=0) * 1.0
+    )
     i, t = np.nonzero(window)
     c.enter(frame.cell[p.step_pool[frame.whole][i], t], w[i], -1.0)
     s = c.add(p.step_ask[frame.sale] * 1.0, p.step_capacity[frame.sale].max(axis=1, initial=0) * 1.0)
@@ -342,7 +348,12 @@ def _highs(c: _Columns, cost: F64, rows: int) -> tuple[F64, F64]:
     lp.a_matrix_.value_ = np.concatenate(c.value)[order]
     # The plain class: `highspy.Highs` prints a banner to stdout as it switches its callbacks on.
     highs = highspy._Highs()
-    for option, setting in (("output_flag", False), ("threads", 1), ("random_seed", 0), ("solver", "simplex")):
+    for option, setting in (
+        ("output_flag", False),
+        ("threads", 1),
+        ("random_seed", 0),
+        ("solver", "simplex"),
+    ):
         highs.setOptionValue(option, setting)
     highs.passModel(lp)
     highs.run()

@@ -204,7 +204,9 @@ class _Market:
         bought = _Bought(bids, sizes, np.zeros((len(bids), len(sizes)), dtype=np.int64), spare)
         if not len(bids) or not len(sizes):
             return bought
-        supply = self.f64_by_size(self.lot_supply().max(axis=1, initial=0.0)[:, None], open_blocks > 0)[sizes, 0]
+        supply = self.f64_by_size(self.lot_supply().max(axis=1, initial=0.0)[:, None], open_blocks > 0)[
+            sizes, 0
+        ]
         wanted = self.solved.bought[p.bid_group[bids]]  # (buyers, pools)
         b, k = np.nonzero(wanted > 0)
         order = np.lexsort((self.bid_rank[bids[b]], k))
@@ -227,7 +229,9 @@ class _Market:
 
     def buy_more(self, board: _Board, bought: _Bought) -> None:
         """Buy blocks for what is still unserved after the leases."""
-        self._buy_blocks(board, bought, np.repeat(self.limit[bought.bid][:, None], board.left.shape[1], axis=1))
+        self._buy_blocks(
+            board, bought, np.repeat(self.limit[bought.bid][:, None], board.left.shape[1], axis=1)
+        )
 
     def _buy_blocks(self, board: _Board, bought: _Bought, worth: F64) -> None:
         """Hand out spare blocks one by one, the greatest gain first; ``worth`` is (buyers, periods) micro per Mtok."""
@@ -312,7 +316,9 @@ class _Market:
         i, t = i[order], t[order]
         of = np.lexsort((self.bid_rank[bid], period, pool))
         bid, pool, period, devices = bid[of], pool[of], period[of], devices[of]
-        a, b, length = overlay(pool * periods + period, devices, self.sizes.pool[i] * periods + t, lengths[i, t])
+        a, b, length = overlay(
+            pool * periods + period, devices, self.sizes.pool[i] * periods + t, lengths[i, t]
+        )
         return _Targets(bid[a], i[b], period[a], length)
 
     # ── lots for their whole window ──────────────────────────────────────────────────────────────────────────
@@ -367,7 +373,9 @@ class _Market:
         short = np.zeros(len(must), dtype=np.int64)
         block = int(self.sizes.block[s])
         limit = self.limit
-        reach = self.rate(np.arange(len(limit)), np.array([s]))[:, 0] * block  # (bids,) Mtok per hour of one block
+        reach = (
+            self.rate(np.arange(len(limit)), np.array([s]))[:, 0] * block
+        )  # (bids,) Mtok per hour of one block
         able = np.flatnonzero(reach > 0)
         for t in np.flatnonzero(must):
             pays = float(self.price(np.array([s]), int(t))[0]) * block
@@ -413,13 +421,20 @@ class _Market:
         spare = self.i64_by_size(self.flexible_blocks(), self.pooled.lot_mode == FLEXIBLE)
         mine = targets.only(self.sizes.mode[targets.size] == FLEXIBLE)
         order = np.lexsort((self.bid_rank[mine.bid], mine.period, mine.size))
-        bid, size, period, devices = mine.bid[order], mine.size[order], mine.period[order], mine.devices[order]
+        bid, size, period, devices = (
+            mine.bid[order],
+            mine.size[order],
+            mine.period[order],
+            mine.devices[order],
+        )
         rate = self.pooled.group_rate[self.pooled.bid_group[bid], self.sizes.pool[size]]
         work = np.zeros(board.left.shape)
         np.add.at(work, (bid, period), devices * rate)
         fit = np.minimum(1.0, np.divide(board.left, work, out=np.ones_like(work), where=work > 0))
         wanted = np.floor(devices * fit[bid, period] / self.sizes.block[size] + _NOISE).astype(np.int64)
-        blocks = capped(size * board.left.shape[1] + period, wanted, spare.ravel())  # solver noise may ask one too many
+        blocks = capped(
+            size * board.left.shape[1] + period, wanted, spare.ravel()
+        )  # solver noise may ask one too many
         np.subtract.at(spare, (size, period), blocks)
         np.subtract.at(board.left, (bid, period), blocks * self.sizes.block[size] * rate)
         np.maximum(board.left, 0.0, out=board.left)
@@ -440,7 +455,10 @@ class _Market:
             wanting, best, gain = wanting[keep], sizes[best[keep]], gain[keep]
             if not len(wanting):
                 return
-            reach = self.pooled.group_rate[self.pooled.bid_group[wanting], self.sizes.pool[best]] * self.sizes.block[best]
+            reach = (
+                self.pooled.group_rate[self.pooled.bid_group[wanting], self.sizes.pool[best]]
+                * self.sizes.block[best]
+            )
             want = np.maximum(1, np.floor(left[wanting] / reach)).astype(np.int64)
             order = np.lexsort((self.bid_rank[wanting], -gain, best))
             granted = np.zeros(len(wanting), dtype=np.int64)
@@ -487,7 +505,13 @@ class _Market:
         b, s = np.nonzero(bought.blocks)
         i = np.flatnonzero(of_lot)
         sales = self._pair(
-            bought.bid[b], bought.size[s], np.zeros_like(b), bought.blocks[b, s], i, np.zeros_like(i), of_lot[i]
+            bought.bid[b],
+            bought.size[s],
+            np.zeros_like(b),
+            bought.blocks[b, s],
+            i,
+            np.zeros_like(i),
+            of_lot[i],
         )
         lot, buyer, at, devices = (np.concatenate(pair) for pair in zip(leases, sales, strict=True))
         at[len(leases[0]) :] = FOR_GOOD
@@ -506,7 +530,9 @@ class _Market:
         new = np.ones(len(i), dtype=np.bool_)
         new[1:] = (np.diff(size) != 0) | (np.diff(t) != 0) | (np.diff(ask) != 0)
         begin = np.flatnonzero(new)
-        taken = capped(size[begin] * offered.shape[1] + t[begin], np.add.reduceat(weight, begin), used.ravel())
+        taken = capped(
+            size[begin] * offered.shape[1] + t[begin], np.add.reduceat(weight, begin), used.ravel()
+        )
         given[i, t] = share_out(np.cumsum(new) - 1, weight, taken, self.lot_rank[i])
         return given
 
@@ -518,7 +544,9 @@ class _Market:
         bids = len(self.bid_rank)
         a = np.lexsort((self.bid_rank[bid], period, size))
         b = np.lexsort((self.lot_rank[lot], self.ask[lot], at, self.sizes.of_lot[lot]))
-        i, j, met = overlay((size * width + period)[a], blocks[a], (self.sizes.of_lot[lot] * width + at)[b], given[b])
+        i, j, met = overlay(
+            (size * width + period)[a], blocks[a], (self.sizes.of_lot[lot] * width + at)[b], given[b]
+        )
         who, of_lot, when = bid[a][i], lot[b][j], period[a][i]
         devices = np.rint(met).astype(np.int64) * self.block[of_lot]
         distinct, back = np.unique((of_lot * bids + who) * width + when, return_inverse=True)

@@ -150,7 +150,9 @@ def verify(clearing: Clearing) -> Verification:
     broken = _shape(clearing)
     if broken:
         table = pl.DataFrame([("tables fit together", False, broken)], schema=_COLUMNS, orient="row")
-        return Verification(ok=False, checks=table, welfare_micro=0, bound_micro=0, gap=0.0, payments=payments_table([], []))
+        return Verification(
+            ok=False, checks=table, welfare_micro=0, bound_micro=0, gap=0.0, payments=payments_table([], [])
+        )
     known = facts(clearing)
     rows = [("tables fit together", True, "every row names a known order, once")]
     for name, check in CHECKS.items():
@@ -165,7 +167,9 @@ def verify(clearing: Clearing) -> Verification:
         welfare_micro=welfare,
         bound_micro=round(bound),
         gap=(bound - welfare) / bound if bound else 0.0,
-        payments=payments_table(clearing.trades["trade"].to_list(), [paid.get(k, 0) for k in _trade_keys(known)]),
+        payments=payments_table(
+            clearing.trades["trade"].to_list(), [paid.get(k, 0) for k in _trade_keys(known)]
+        ),
     )
 
 
@@ -175,7 +179,9 @@ _Finding: TypeAlias = tuple[str | None, str]
 
 def payments_table(trade: list[str], minor: list[int]) -> pl.DataFrame:
     """Return payments as a table."""
-    return pl.DataFrame({"trade": trade, "payment_minor": minor}, schema={"trade": pl.String, "payment_minor": pl.Int64})
+    return pl.DataFrame(
+        {"trade": trade, "payment_minor": minor}, schema={"trade": pl.String, "payment_minor": pl.Int64}
+    )
 
 
 # ── from tables to arrays ────────────────────────────────────────────────────────────────────────────────────────
@@ -194,8 +200,14 @@ def _shape(c: Clearing) -> str | None:
         "permit rows": (book.permits.height, pairs[0]),
         "lots with a pool": (c.lot_pool["lot"].n_unique(), book.lots.height),
         "rows of lot_pool": (c.lot_pool.height, book.lots.height),
-        "lease prices": (c.certificate.lease_price_micro.select("pool", "period").n_unique(), c.certificate.lease_price_micro.height),
-        "sale prices": (c.certificate.sale_price_micro["pool"].n_unique(), c.certificate.sale_price_micro.height),
+        "lease prices": (
+            c.certificate.lease_price_micro.select("pool", "period").n_unique(),
+            c.certificate.lease_price_micro.height,
+        ),
+        "sale prices": (
+            c.certificate.sale_price_micro["pool"].n_unique(),
+            c.certificate.sale_price_micro.height,
+        ),
         "allocation rows": (c.allocation.select("lot", "bid", "period").n_unique(), c.allocation.height),
         "trades": (c.trades.select("lot", "bid").n_unique(), c.trades.height),
         "work rows": (c.work.select("bid", "period").n_unique(), c.work.height),
@@ -203,7 +215,12 @@ def _shape(c: Clearing) -> str | None:
     for what, (found, expected) in counts.items():
         if found != expected:
             return f"{what}: {found}, expected {expected}"
-    if (book.lots["block"] < 1).any() or (book.capacity < 0).any() or not (book.demand >= 0).all() or not (book.hours > 0).all():
+    if (
+        (book.lots["block"] < 1).any()
+        or (book.capacity < 0).any()
+        or not (book.demand >= 0).all()
+        or not (book.hours > 0).all()
+    ):
         return "the book has a block below 1, a negative capacity or demand, or a period without hours"
     if not np.isfinite(book.demand).all() or not np.isfinite(book.rate).all() or (book.rate < 0).any():
         return "the book has a demand or rate that is not a finite number >= 0"
@@ -216,7 +233,10 @@ def _shape(c: Clearing) -> str | None:
                 strange = table.filter(pl.col(column).is_null() | ~pl.col(column).is_in(known[column]))
                 if strange.height:
                     return f"{name}: no {column} is called {strange[column][0]!r}"
-        if "period" in table.columns and table.filter((pl.col("period") < 0) | (pl.col("period") >= periods)).height:
+        if (
+            "period" in table.columns
+            and table.filter((pl.col("period") < 0) | (pl.col("period") >= periods)).height
+        ):
             return f"{name}: a period outside the horizon"
     return None
 
@@ -224,7 +244,11 @@ def _shape(c: Clearing) -> str | None:
 def _index(names: pl.Series, of: pl.Series) -> I64:
     """Return the row of each name in ``of``."""
     rows = pl.DataFrame({"name": of, "row": np.arange(len(of))})
-    return pl.DataFrame({"name": names}).join(rows, on="name", how="left", maintain_order="left")["row"].to_numpy()
+    return (
+        pl.DataFrame({"name": names})
+        .join(rows, on="name", how="left", maintain_order="left")["row"]
+        .to_numpy()
+    )
 
 
 def _at(table: pl.DataFrame, rows: I64, shape: tuple[int, int]) -> I64:
@@ -251,7 +275,11 @@ def facts(c: Clearing) -> Facts:
     devices = c.allocation["devices"].to_numpy()
     rate = book.rate[book.bid_class[bid], book.lot_class[lot]]
     lease = period >= 0
-    sold, done, leased = np.zeros((lots, periods), dtype=np.int64), np.zeros((bids, periods)), np.zeros((bids, periods))
+    sold, done, leased = (
+        np.zeros((lots, periods), dtype=np.int64),
+        np.zeros((bids, periods)),
+        np.zeros((bids, periods)),
+    )
     np.add.at(sold, (lot[lease], period[lease]), devices[lease])
     np.add.at(leased, (bid[lease], period[lease]), (devices * rate)[lease])
     done += leased
@@ -260,11 +288,27 @@ def facts(c: Clearing) -> Facts:
         sold[lot[r], window] += devices[r]
         done[bid[r], window] += devices[r] * rate[r]
 
-    number = c.lot_pool.join(book.lots.select("lot").with_row_index("row"), on="lot").sort("row")["pool"].to_numpy()
-    pools = int(max([*number, *c.certificate.lease_price_micro["pool"], *c.certificate.sale_price_micro["pool"]], default=-1)) + 1
-    of_pool = _at(c.certificate.lease_price_micro, c.certificate.lease_price_micro["pool"].to_numpy(), (pools, periods))
+    number = (
+        c.lot_pool.join(book.lots.select("lot").with_row_index("row"), on="lot")
+        .sort("row")["pool"]
+        .to_numpy()
+    )
+    pools = (
+        int(
+            max(
+                [*number, *c.certificate.lease_price_micro["pool"], *c.certificate.sale_price_micro["pool"]],
+                default=-1,
+            )
+        )
+        + 1
+    )
+    of_pool = _at(
+        c.certificate.lease_price_micro, c.certificate.lease_price_micro["pool"].to_numpy(), (pools, periods)
+    )
     of_sale = np.zeros(pools, dtype=np.int64)
-    of_sale[c.certificate.sale_price_micro["pool"].to_numpy()] = c.certificate.sale_price_micro["price_micro"].to_numpy()
+    of_sale[c.certificate.sale_price_micro["pool"].to_numpy()] = c.certificate.sale_price_micro[
+        "price_micro"
+    ].to_numpy()
     price = np.where(is_sale[:, None], 0, of_pool[number])
 
     sale_class = np.zeros(book.rate.shape[1], dtype=np.bool_)
@@ -304,7 +348,12 @@ def _least_cost(book: Book, usable: I64, price: I64, is_sale: Mask) -> F64:
         lowest = np.full(book.rate.shape[1], np.inf)
         np.minimum.at(lowest, book.lot_class[offering], price[offering, t].astype(np.float64))
         there = (book.rate > 0) & np.isfinite(lowest)
-        per_work = np.divide(np.where(np.isfinite(lowest), lowest, 0.0), book.rate, out=np.full(book.rate.shape, np.inf), where=there)
+        per_work = np.divide(
+            np.where(np.isfinite(lowest), lowest, 0.0),
+            book.rate,
+            out=np.full(book.rate.shape, np.inf),
+            where=there,
+        )
         cost[:, t] = per_work.min(axis=1, initial=np.inf)
     return cost
 
@@ -320,12 +369,27 @@ def _leaf(seed: str, order: str, line: str) -> bytes:
 
 def leaves(book: Book) -> list[bytes]:
     """Return the hashes of all orders: lots, then bids, in the book's order."""
-    columns = ["lot", "seller", "accelerator", "site", "kind", "provenance", "block", "ask_micro", "residual_micro", "whole"]
+    columns = [
+        "lot",
+        "seller",
+        "accelerator",
+        "site",
+        "kind",
+        "provenance",
+        "block",
+        "ask_micro",
+        "residual_micro",
+        "whole",
+    ]
     hashes = []
     for row, capacity in zip(book.lots.select(columns).iter_rows(), book.capacity.tolist(), strict=True):
         text = "|".join(["lot", *(str(v) for v in row), ",".join(str(v) for v in capacity)])
         hashes.append(_leaf(book.seed, row[0], text))
-    for row, demand in zip(book.bids.select("bid", "buyer", "service", "limit_micro").iter_rows(), book.demand.tolist(), strict=True):
+    for row, demand in zip(
+        book.bids.select("bid", "buyer", "service", "limit_micro").iter_rows(),
+        book.demand.tolist(),
+        strict=True,
+    ):
         text = "|".join(["bid", *(str(v) for v in row), ",".join(repr(v) for v in demand)])
         hashes.append(_leaf(book.seed, row[0], text))
     return hashes
@@ -335,10 +399,14 @@ def _check_orders(f: Facts) -> _Finding:
     level = leaves(f.book)
     while len(level) > 1:
         odd = level[-1:] if len(level) % 2 else []
-        level = [hashlib.sha256(b"\1" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)] + odd
+        level = [
+            hashlib.sha256(b"\1" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)
+        ] + odd
     root = level[0].hex() if level else hashlib.sha256(b"").hexdigest()
     stated = f.clearing.certificate.orders_root
-    return (None if root == stated else f"the orders hash to {root}, not to {stated}: an order differs"), f"root {root}"
+    return (
+        None if root == stated else f"the orders hash to {root}, not to {stated}: an order differs"
+    ), f"root {root}"
 
 
 def _check_rates(f: Facts) -> _Finding:
@@ -353,11 +421,24 @@ def _check_rates(f: Facts) -> _Finding:
 
 def _check_permits(f: Facts) -> _Finding:
     permits = f.book.permits.select("lot_class", "bid_class", "permitted", "reason")
-    pairs = pl.DataFrame({"lot_class": f.book.lot_class[f.lot], "bid_class": f.book.bid_class[f.bid], "row": np.arange(len(f.lot))})
-    against = pairs.join(permits, on=["lot_class", "bid_class"], how="left").filter(~pl.col("permitted").fill_null(value=False)).sort("row")
+    pairs = pl.DataFrame(
+        {
+            "lot_class": f.book.lot_class[f.lot],
+            "bid_class": f.book.bid_class[f.bid],
+            "row": np.arange(len(f.lot)),
+        }
+    )
+    against = (
+        pairs.join(permits, on=["lot_class", "bid_class"], how="left")
+        .filter(~pl.col("permitted").fill_null(value=False))
+        .sort("row")
+    )
     if against.height:
         r = against["row"][0]
-        return f"lot {f.lot_name(f.lot[r])} may not serve bid {f.bid_name(f.bid[r])}: {against['reason'][0]}", ""
+        return (
+            f"lot {f.lot_name(f.lot[r])} may not serve bid {f.bid_name(f.bid[r])}: {against['reason'][0]}",
+            "",
+        )
     useless = np.flatnonzero(f.rate <= 0)
     if len(useless):
         r = useless[0]
@@ -369,10 +450,17 @@ def _pool_keys(f: Facts) -> pl.Series:
     """Return a number for each lot's good, from its own attributes and the columns of law and rate."""
     book = f.book
     law = np.zeros(book.rate.shape, dtype=np.uint8)
-    law[book.permits["bid_class"].to_numpy(), book.permits["lot_class"].to_numpy()] = book.permits["permitted"].to_numpy()
+    law[book.permits["bid_class"].to_numpy(), book.permits["lot_class"].to_numpy()] = book.permits[
+        "permitted"
+    ].to_numpy()
     seen: dict[bytes, int] = {}
-    of_class = [seen.setdefault(law[:, k].tobytes() + book.rate[:, k].tobytes(), len(seen)) for k in range(law.shape[1])]
-    first = np.where(f.usable > 0, np.arange(f.usable.shape[1]), f.usable.shape[1]).min(axis=1, initial=f.usable.shape[1])
+    of_class = [
+        seen.setdefault(law[:, k].tobytes() + book.rate[:, k].tobytes(), len(seen))
+        for k in range(law.shape[1])
+    ]
+    first = np.where(f.usable > 0, np.arange(f.usable.shape[1]), f.usable.shape[1]).min(
+        axis=1, initial=f.usable.shape[1]
+    )
     keys = book.lots.select("accelerator", "site", "kind", "provenance").with_columns(
         law=pl.Series(np.asarray(of_class, dtype=np.int64)[book.lot_class]),
         delivery=pl.Series(np.where(f.is_sale, first, 0)),
@@ -397,7 +485,10 @@ def _check_prices(f: Facts) -> _Finding:
     certificate, table = f.clearing.certificate, f.clearing.prices
     for prices in (certificate.lease_price_micro, certificate.sale_price_micro, certificate.work_price_micro):
         if (prices["price_micro"] < 0).any() or prices["price_micro"].null_count():
-            return f"a price is negative or missing: {prices.filter((pl.col('price_micro') < 0) | pl.col('price_micro').is_null()).row(0)}", ""
+            return (
+                f"a price is negative or missing: {prices.filter((pl.col('price_micro') < 0) | pl.col('price_micro').is_null()).row(0)}",
+                "",
+            )
     of_lease = table.filter(pl.col("period").is_not_null()).select("pool", "period", "price_micro")
     of_sale = table.filter(pl.col("period").is_null()).select("pool", "price_micro")
     for shown, proved in ((of_lease, certificate.lease_price_micro), (of_sale, certificate.sale_price_micro)):
@@ -405,14 +496,23 @@ def _check_prices(f: Facts) -> _Finding:
         joined = shown.join(proved, on=keys, how="full", coalesce=True, suffix="_proved")
         apart = joined.filter(pl.col("price_micro").ne_missing(pl.col("price_micro_proved")))
         if apart.height or shown.height != proved.height:
-            return f"the price table and the certificate differ, first at pool {apart['pool'][0] if apart.height else '?'}", ""
-    pool = f.clearing.lot_pool.join(f.book.lots.select("lot").with_row_index("row"), on="lot").sort("row")["pool"].to_numpy()
+            return (
+                f"the price table and the certificate differ, first at pool {apart['pool'][0] if apart.height else '?'}",
+                "",
+            )
+    pool = (
+        f.clearing.lot_pool.join(f.book.lots.select("lot").with_row_index("row"), on="lot")
+        .sort("row")["pool"]
+        .to_numpy()
+    )
     offered: dict[tuple[int, int], int] = {}
     i, t = np.nonzero((f.usable > 0) & ~f.is_sale[:, None])
     offered = dict.fromkeys(zip(pool[i].tolist(), t.tolist(), strict=True), 1)
     priced = set(certificate.lease_price_micro.select("pool", "period").iter_rows())
     missing = offered.keys() - priced
-    for_sale = set(pool[f.is_sale & (f.usable > 0).any(axis=1)].tolist()) - set(certificate.sale_price_micro["pool"].to_list())
+    for_sale = set(pool[f.is_sale & (f.usable > 0).any(axis=1)].tolist()) - set(
+        certificate.sale_price_micro["pool"].to_list()
+    )
     if missing or for_sale:
         return f"no price for pool {min(missing)[0] if missing else min(for_sale)}, which offers devices", ""
     return None, f"{len(priced)} lease and {of_sale.height} sale prices, whole micro-units, none negative"
@@ -430,7 +530,10 @@ def _check_blocks(f: Facts) -> _Finding:
     wrong = np.flatnonzero((f.devices <= 0) | (f.devices % block != 0))
     if len(wrong):
         r = wrong[0]
-        return f"lot {f.lot_name(f.lot[r])}, bid {f.bid_name(f.bid[r])}: {f.devices[r]} devices in blocks of {block[r]}", ""
+        return (
+            f"lot {f.lot_name(f.lot[r])}, bid {f.bid_name(f.bid[r])}: {f.devices[r]} devices in blocks of {block[r]}",
+            "",
+        )
     return None, "every row is a whole number of node blocks"
 
 
@@ -462,26 +565,44 @@ def _check_demand(f: Facts) -> _Finding:
     wrong = np.flatnonzero((np.abs(wanted - expected) > tolerance) | ~(np.abs(served - mine) <= tolerance))
     if len(wrong):
         r = wrong[0]
-        return f"bid {f.bid_name(b[r])}, period {t[r]}: {served[r]:g} of {wanted[r]:g} stated, {mine[r]:g} of {expected[r]:g} found", ""
+        return (
+            f"bid {f.bid_name(b[r])}, period {t[r]}: {served[r]:g} of {wanted[r]:g} stated, {mine[r]:g} of {expected[r]:g} found",
+            "",
+        )
     if len(b) != int((f.book.demand > 0).sum()) or (expected <= 0).any():
         return "the work table does not have one row for each demand", ""
     return None, "work served is what the devices do, at most the demand"
 
 
 def _check_balance(f: Facts) -> _Finding:
-    pool = f.clearing.lot_pool.join(f.book.lots.select("lot").with_row_index("row"), on="lot").sort("row")["pool"].to_numpy()
+    pool = (
+        f.clearing.lot_pool.join(f.book.lots.select("lot").with_row_index("row"), on="lot")
+        .sort("row")["pool"]
+        .to_numpy()
+    )
     i, t = np.nonzero(f.usable > 0)
     flexible = ~(f.whole | f.is_sale)
     sold = np.where(flexible[:, None], f.sold, f.quantity[:, None])
     frame = pl.DataFrame({"pool": pool[i], "period": np.where(f.is_sale[i], -1, t), "lot": i,
                           "sold": sold[i, t], "usable": f.usable[i, t]})  # fmt: skip
-    frame = frame.unique(["pool", "period", "lot"]).group_by("pool", "period").agg(pl.col("sold").sum(), pl.col("usable").sum())
-    shown = f.clearing.prices.select("pool", pl.col("period").cast(pl.Int64).fill_null(-1), "supplied", "offered")
+    frame = (
+        frame.unique(["pool", "period", "lot"])
+        .group_by("pool", "period")
+        .agg(pl.col("sold").sum(), pl.col("usable").sum())
+    )
+    shown = f.clearing.prices.select(
+        "pool", pl.col("period").cast(pl.Int64).fill_null(-1), "supplied", "offered"
+    )
     joined = frame.join(shown, on=["pool", "period"], how="full", coalesce=True)
-    wrong = joined.filter(pl.col("sold").ne_missing(pl.col("supplied")) | pl.col("usable").ne_missing(pl.col("offered"))).sort("pool", "period")
+    wrong = joined.filter(
+        pl.col("sold").ne_missing(pl.col("supplied")) | pl.col("usable").ne_missing(pl.col("offered"))
+    ).sort("pool", "period")
     if wrong.height:
         w = wrong.row(0, named=True)
-        return f"pool {w['pool']}, period {w['period']}: supplied {w['supplied']} of {w['offered']} stated, {w['sold']} of {w['usable']} found", ""
+        return (
+            f"pool {w['pool']}, period {w['period']}: supplied {w['supplied']} of {w['offered']} stated, {w['sold']} of {w['usable']} found",
+            "",
+        )
     return None, "devices supplied and offered in each pool add up"
 
 
@@ -507,7 +628,10 @@ def _check_buyers(f: Facts) -> _Finding:
     wrong = np.flatnonzero(hourly.any(axis=1) | over_all)
     if len(wrong):
         return f"bid {f.bid_name(wrong[0])} pays more than its work is worth to it", ""
-    return None, "no bid pays more than its limit for the work done (a bid that buys devices: over the horizon)"
+    return (
+        None,
+        "no bid pays more than its limit for the work done (a bid that buys devices: over the horizon)",
+    )
 
 
 def buyer_surplus(f: Facts) -> tuple[F64, F64, F64]:
@@ -545,11 +669,16 @@ def round_half_even(micro: int | Fraction, unit: int) -> int:
 
 def _paid(f: Facts) -> dict[tuple[int, int], int]:
     unit = 10 ** (6 - f.book.minor_digits)
-    return {pair: round_half_even(micro, unit) for pair, micro in micro_paid(f, np.arange(len(f.lot))).items()}
+    return {
+        pair: round_half_even(micro, unit) for pair, micro in micro_paid(f, np.arange(len(f.lot))).items()
+    }
 
 
 def _trade_keys(f: Facts) -> list[tuple[int, int]]:
-    lots, bids = _index(f.clearing.trades["lot"], f.book.lots["lot"]), _index(f.clearing.trades["bid"], f.book.bids["bid"])
+    lots, bids = (
+        _index(f.clearing.trades["lot"], f.book.lots["lot"]),
+        _index(f.clearing.trades["bid"], f.book.bids["bid"]),
+    )
     return list(zip(lots.tolist(), bids.tolist(), strict=True))
 
 
@@ -558,9 +687,22 @@ def _check_payments(f: Facts) -> _Finding:
     stated = dict(zip(keys, trades["payment_minor"].to_list(), strict=True))
     for pair in paid.keys() | stated.keys():
         if paid.get(pair) != stated.get(pair):
-            return f"lot {f.lot_name(pair[0])}, bid {f.bid_name(pair[1])}: {stated.get(pair)} stated, {paid.get(pair)} due", ""
-    lots, bids = np.asarray([k[0] for k in keys], dtype=np.int64), np.asarray([k[1] for k in keys], dtype=np.int64)
-    for column, order in (("seller", lots), ("accelerator", lots), ("site", lots), ("kind", lots), ("provenance", lots), ("buyer", bids)):
+            return (
+                f"lot {f.lot_name(pair[0])}, bid {f.bid_name(pair[1])}: {stated.get(pair)} stated, {paid.get(pair)} due",
+                "",
+            )
+    lots, bids = (
+        np.asarray([k[0] for k in keys], dtype=np.int64),
+        np.asarray([k[1] for k in keys], dtype=np.int64),
+    )
+    for column, order in (
+        ("seller", lots),
+        ("accelerator", lots),
+        ("site", lots),
+        ("kind", lots),
+        ("provenance", lots),
+        ("buyer", bids),
+    ):
         own = (f.book.bids if column == "buyer" else f.book.lots)[column].gather(order)
         wrong = trades.filter(pl.lit(own.alias("own")) != pl.col(column))
         if wrong.height:
@@ -569,8 +711,12 @@ def _check_payments(f: Facts) -> _Finding:
     time = np.where(f.period < 0, window[f.lot], f.book.hours[np.maximum(f.period, 0)])
     frame = pl.DataFrame({"lot": f.lot, "bid": f.bid, "n": f.devices, "dh": f.devices * time})
     mine = frame.group_by("lot", "bid").agg(pl.col("n").max(), pl.col("dh").sum())
-    joined = trades.with_columns(l=pl.Series(lots), b=pl.Series(bids)).join(mine, left_on=["l", "b"], right_on=["lot", "bid"], how="left")
-    wrong = joined.filter((pl.col("devices_max") != pl.col("n")) | ((pl.col("device_hours") - pl.col("dh")).abs() > 0.5))
+    joined = trades.with_columns(l=pl.Series(lots), b=pl.Series(bids)).join(
+        mine, left_on=["l", "b"], right_on=["lot", "bid"], how="left"
+    )
+    wrong = joined.filter(
+        (pl.col("devices_max") != pl.col("n")) | ((pl.col("device_hours") - pl.col("dh")).abs() > 0.5)
+    )
     if wrong.height:
         return f"{wrong['trade'][0]}: its devices or device-hours are not those of the allocation", ""
     return None, f"{trades.height} trades; {sum(stated.values())} minor units paid, and as much received"
@@ -580,7 +726,9 @@ def _welfare(f: Facts) -> float:
     value = (f.limit[:, None] * f.served * f.book.hours).sum()
     window = (f.book.capacity > 0) @ f.book.hours
     flexible = ~(f.whole | f.is_sale)
-    asked = (f.ask[flexible, None] * f.sold[flexible] * f.book.hours).sum() + (f.ask * f.quantity * window)[f.whole].sum()
+    asked = (f.ask[flexible, None] * f.sold[flexible] * f.book.hours).sum() + (f.ask * f.quantity * window)[
+        f.whole
+    ].sum()
     sale = ((f.residual - f.ask) * f.quantity.astype(np.float64))[f.is_sale].sum()
     return float(value - asked + sale)
 
@@ -617,7 +765,9 @@ def surplus_of_lots(f: Facts) -> F64:
     """Return (lots,) what each lot earns above its ask, micro; a whole-window lot bears its ask over its whole window."""
     hourly = (f.price * f.sold * f.book.hours).sum(axis=1)
     window = (f.book.capacity > 0) @ f.book.hours
-    asked = np.where(f.whole, f.ask * f.quantity * window, (f.ask[:, None] * f.sold * f.book.hours).sum(axis=1))
+    asked = np.where(
+        f.whole, f.ask * f.quantity * window, (f.ask[:, None] * f.sold * f.book.hours).sum(axis=1)
+    )
     surplus: F64 = np.where(f.is_sale, (f.sale_price - f.ask) * f.quantity.astype(np.float64), hourly - asked)
     return surplus
 
@@ -661,24 +811,35 @@ def _check_once(f: Facts) -> _Finding:
         mine = names.filter(pl.Series(left))
         apart = set(stated.to_list()) ^ set(mine.to_list())
         if apart:
-            return f"{side} {min(apart)} is {'wholly accepted' if min(apart) in set(stated) else 'not'} but {'' if min(apart) in set(stated) else 'not '}listed as rejected", ""
+            return (
+                f"{side} {min(apart)} is {'wholly accepted' if min(apart) in set(stated) else 'not'} but {'' if min(apart) in set(stated) else 'not '}listed as rejected",
+                "",
+            )
     if rejected.filter(~pl.col("side").is_in(["lot", "bid"])).height:
         return "a rejection is of neither a lot nor a bid", ""
     wrong = rejected.filter(~(pl.col("quantity") > 0) | (pl.col("reason").str.len_chars() == 0))
     if wrong.height:
         return f"{wrong['side'][0]} {wrong['order'][0]} is rejected without a quantity or a reason", ""
-    return None, f"{f.book.lots.height} lots and {f.book.bids.height} bids: each accepted, partly accepted or rejected"
+    return (
+        None,
+        f"{f.book.lots.height} lots and {f.book.bids.height} bids: each accepted, partly accepted or rejected",
+    )
 
 
 def _check_in_the_money(f: Facts) -> _Finding:
     lots, bids = gaining_lots(f), gaining_bids(f)
     for side, names, gains in (("lot", f.book.lots["lot"], lots), ("bid", f.book.bids["bid"], bids)):
-        stated = set(f.clearing.rejected.filter((pl.col("side") == side) & pl.col("in_the_money"))["order"].to_list())
+        stated = set(
+            f.clearing.rejected.filter((pl.col("side") == side) & pl.col("in_the_money"))["order"].to_list()
+        )
         apart = stated ^ set(names.filter(pl.Series(gains)).to_list())
         if apart:
             word = "is not" if min(apart) in stated else "is"
             return f"{side} {min(apart)} {word} in the money, against what is stated", ""
-    return None, f"{int(lots.sum())} lots and {int(bids.sum())} bids would gain by one more whole block, and are listed"
+    return (
+        None,
+        f"{int(lots.sum())} lots and {int(bids.sum())} bids would gain by one more whole block, and are listed",
+    )
 
 
 def gaining_lots(f: Facts) -> Mask:
@@ -688,7 +849,11 @@ def gaining_lots(f: Facts) -> Mask:
     hourly = (f.usable - f.sold >= block[:, None]) & (f.price > f.ask[:, None])
     window = f.book.capacity > 0
     spare = f.usable.max(axis=1, initial=0) - f.quantity >= block
-    margin = np.where(f.whole, (np.where(window, f.price - f.ask[:, None], 0) * f.book.hours).sum(axis=1), f.sale_price - f.ask)
+    margin = np.where(
+        f.whole,
+        (np.where(window, f.price - f.ask[:, None], 0) * f.book.hours).sum(axis=1),
+        f.sale_price - f.ask,
+    )
     gains: Mask = np.where(flexible, hourly.any(axis=1), spare & (margin > 0))
     return gains
 
@@ -713,7 +878,10 @@ def gaining_bids(f: Facts) -> Mask:
         for begin in range(0, len(candidates), 4096):
             part = candidates[begin : begin + 4096]
             rate = book.rate[np.ix_(book.bid_class[part], there)]
-            gain = f.limit[part, None] * np.minimum(rate * least[there], left[part, t, None]) - price[there] * least[there]
+            gain = (
+                f.limit[part, None] * np.minimum(rate * least[there], left[part, t, None])
+                - price[there] * least[there]
+            )
             gains[part] |= ((gain > _MICRO * least[there]) & (rate > 0)).any(axis=1)
     for b in np.flatnonzero(f.buys & (left > 0).any(axis=1)):
         gains[b] |= _sale_block_gain(f, b, left[b]) > 0
@@ -728,7 +896,11 @@ def _sale_block_gain(f: Facts, b: int | np.int64, left: F64) -> float:
         rate = f.book.rate[f.book.bid_class[b], f.book.lot_class[i]]
         if rate > 0:
             done = np.minimum(rate * block[i], left) * (f.book.capacity[i] > 0) * f.book.hours
-            gain = f.limit[b] * done.sum() + float(f.residual[i] - f.sale_price[i]) * block[i] - _MICRO * block[i]
+            gain = (
+                f.limit[b] * done.sum()
+                + float(f.residual[i] - f.sale_price[i]) * block[i]
+                - _MICRO * block[i]
+            )
             best = max(best, gain)
     return float(best)
 
