@@ -206,7 +206,7 @@ def test_the_examples_read(name: str) -> None:
 
 
 def test_a_hundred_thousand_lots_are_read_in_seconds(tmp_path: Path) -> None:
-    """Columns are checked at once. Measured 0.9 s on one busy core; three times that is a change of kind."""
+    """Columns are checked at once. Measured 0.8 to 1.2 s of processor time; more than twice that is a change of kind."""
     folder = tmp_path / "large"
     init(folder)
     held = [f"h-{i},alder,nvidia-h100-sxm5-80gb,fra-1,800" for i in range(10_000)]
@@ -218,9 +218,9 @@ def test_a_hundred_thousand_lots_are_read_in_seconds(tmp_path: Path) -> None:
     (folder / "lots.csv").write_text("\n".join(["id,holding,kind,quantity,ask,hours", *rows]))
     seconds = []
     for _ in range(3):
-        begun = time.perf_counter()
+        begun = time.process_time()
         assert len(read(folder).lots) == 100_000
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.process_time() - begun)
     assert min(seconds) < 2.7
 
 

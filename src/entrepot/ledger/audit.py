@@ -7,6 +7,7 @@ Python. What it looks at, in this order: the file (SQLite's own integrity check,
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -83,9 +84,8 @@ def _replay(books: _Replay, connection: Connection) -> None:
             wrong.append(f"cannot have been written so: {first_fault(error)}")
             books.altered = True
             books.lots.update((lot.id, lot.accelerator) for lot in lots)
-            for (
-                p
-            ) in postings:  # as they stand, so that what is compared below differs by what was altered alone
+            # As they stand, so that what is compared below differs by what was altered alone.
+            for p in postings:
                 with contextlib.suppress(InputError, TypeError):
                     _moved(books, Posting(p.account, p.commodity, p.quantity, p.unit_lot, p.slot))
         else:

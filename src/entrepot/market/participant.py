@@ -16,32 +16,27 @@ import polars as pl
 from numpy.typing import NDArray
 
 from entrepot.errors import NotFound
-from entrepot.market.records import Clearing
-from entrepot.market.verify import (
-    Facts,
-    Verification,
+from entrepot.market.checks_devices import gaining_bids, gaining_lots
+from entrepot.market.checks_money import (
     best_of_bids,
     best_of_lots,
     buyer_surplus,
-    facts,
-    gaining_bids,
-    gaining_lots,
-    leaves,
     micro_paid,
-    payments_table,
     round_half_even,
     surplus_of_lots,
-    verify,
 )
+from entrepot.market.facts import MICRO_ROOM, RELATIVE, Facts, Finding, facts, fault_of_shape
+from entrepot.market.orders_tree import leaves
+from entrepot.market.records import Clearing
+from entrepot.market.verify import Verification, payments_table
 
 __all__ = ["verify_participant"]
 
 I64: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_]
-_Finding: TypeAlias = tuple[str | None, str]
 
-_RELATIVE = 2e-9
-_MICRO = 1.0
+
+_COLUMNS = {"check": pl.String, "ok": pl.Boolean, "detail": pl.String}
 
 
 def verify_participant(clearing: Clearing, party: str) -> Verification:
@@ -64,16 +59,11 @@ def verify_participant(clearing: Clearing, party: str) -> Verification:
     parties = set(book.lots["seller"].to_list()) | set(book.bids["buyer"].to_list())
     if party not in parties:
         raise NotFound("participant", party, sorted(parties))
-    whole = verify(clearing).checks
-    if not whole["ok"][0]:
-        return Verification(
-            ok=False,
-            checks=whole.head(1),
-            welfare_micro=0,
-            bound_micro=0,
-            gap=0.0,
-            payments=payments_table([], []),
-        )
+    broken = fault_of_shape(clearing)
+    if broken:
+        found = pl.DataFrame([("tables fit together", False, broken)], schema=_COLUMNS, orient="row")
+        none = payments_table([], [])
+        return Verification(ok=False, checks=found, welfare_micro=0, bound_micro=0, gap=0.0, payments=none)
     f = facts(clearing)
     lots, bids = (book.lots["seller"] == party).to_numpy(), (book.bids["buyer"] == party).to_numpy()
     rows = np.flatnonzero(lots[f.lot] | bids[f.bid])
@@ -92,7 +82,7 @@ def verify_participant(clearing: Clearing, party: str) -> Verification:
     }
     checks = pl.DataFrame(
         [(name, fault is None, said if fault is None else fault) for name, (fault, said) in found.items()],
-        schema={"check": pl.String, "ok": pl.Boolean, "detail": pl.String},
+        schema=_COLUMNS,
         orient="row",
     )
     mine = float(surplus_of_lots(f)[lots].sum() + buyer_surplus(f)[0][bids].sum())
@@ -110,7 +100,7 @@ def verify_participant(clearing: Clearing, party: str) -> Verification:
     )
 
 
-def _check_tree(f: Facts, lots: Mask, bids: Mask) -> _Finding:
+def _check_tree(f: Facts, lots: Mask, bids: Mask) -> Finding:
     """Fold each own leaf with the siblings on its path, and compare with the published root."""
     level = leaves(f.book)
     own = np.flatnonzero(np.concatenate([lots, bids]))
@@ -134,7 +124,7 @@ def _check_tree(f: Facts, lots: Mask, bids: Mask) -> _Finding:
     return None, f"{len(own)} orders, path of {len(tree) - 1} hashes each"
 
 
-def _check_devices(f: Facts, lots: Mask, rows: I64) -> _Finding:
+def _check_devices(f: Facts, lots: Mask, rows: I64) -> Finding:
     block = f.book.lots["block"].to_numpy()[f.lot[rows]]
     wrong = rows[(f.devices[rows] <= 0) | (f.devices[rows] % block != 0)]
     if len(wrong):
@@ -148,7 +138,7 @@ def _check_devices(f: Facts, lots: Mask, rows: I64) -> _Finding:
     return None, f"{len(rows)} rows"
 
 
-def _check_permits(f: Facts, rows: I64) -> _Finding:
+def _check_permits(f: Facts, rows: I64) -> Finding:
     law = np.zeros(f.book.rate.shape, dtype=np.bool_)
     permits = f.book.permits
     law[permits["bid_class"].to_numpy(), permits["lot_class"].to_numpy()] = permits["permitted"].to_numpy()
@@ -162,17 +152,17 @@ def _check_permits(f: Facts, rows: I64) -> _Finding:
     return None, f"{len(rows)} rows, each with a permit"
 
 
-def _check_losses(f: Facts, lots: Mask, bids: Mask) -> _Finding:
+def _check_losses(f: Facts, lots: Mask, bids: Mask) -> Finding:
     below = ((f.sold > 0) & (f.price < f.ask[:, None])).any(axis=1) & ~(f.whole | f.is_sale)
     window = (f.book.capacity > 0) @ f.book.hours
-    room = f.quantity * window * (_MICRO + _RELATIVE * f.ask)
+    room = f.quantity * window * (MICRO_ROOM + RELATIVE * f.ask)
     below |= f.whole & (surplus_of_lots(f) < -room)
     below |= f.is_sale & (f.quantity > 0) & (f.sale_price < f.ask)
     wrong = np.flatnonzero(lots & below)
     if len(wrong):
         return f"lot {f.lot_name(wrong[0])} is sold below its ask", ""
     surplus, scale, devices = buyer_surplus(f)
-    tolerance = _RELATIVE * scale + _MICRO * devices
+    tolerance = RELATIVE * scale + MICRO_ROOM * devices
     loses = np.where(f.buys, surplus.sum(axis=1) < -tolerance.sum(axis=1), (surplus < -tolerance).any(axis=1))
     wrong = np.flatnonzero(bids & loses)
     if len(wrong):
@@ -180,7 +170,7 @@ def _check_losses(f: Facts, lots: Mask, bids: Mask) -> _Finding:
     return None, f"{int(lots.sum())} lots and {int(bids.sum())} bids"
 
 
-def _check_payments(f: Facts, lots: Mask, bids: Mask, paid: dict[tuple[int, int], int]) -> _Finding:
+def _check_payments(f: Facts, lots: Mask, bids: Mask, paid: dict[tuple[int, int], int]) -> Finding:
     mine = set(f.book.lots["lot"].filter(pl.Series(lots))) | set(f.book.bids["bid"].filter(pl.Series(bids)))
     stated = {
         (lot, bid): minor
@@ -194,13 +184,13 @@ def _check_payments(f: Facts, lots: Mask, bids: Mask, paid: dict[tuple[int, int]
     return None, f"{len(due)} trades, price times device-hours, rounded once each"
 
 
-def _check_work(f: Facts, bids: Mask) -> _Finding:
+def _check_work(f: Facts, bids: Mask) -> Finding:
     own = f.clearing.work.join(
         f.book.bids.select("bid").with_row_index("row").filter(pl.Series(bids)), on="bid", how="inner"
     )
     b, t = own["row"].to_numpy(), own["period"].cast(pl.Int64).to_numpy()
     served = own["served_mtok_per_h"].to_numpy()
-    wrong = np.flatnonzero(~(np.abs(served - f.served[b, t]) <= _RELATIVE * f.book.demand[b, t]))
+    wrong = np.flatnonzero(~(np.abs(served - f.served[b, t]) <= RELATIVE * f.book.demand[b, t]))
     if len(wrong):
         r = wrong[0]
         return (
@@ -210,7 +200,7 @@ def _check_work(f: Facts, bids: Mask) -> _Finding:
     return None, f"{own.height} periods with demand"
 
 
-def _check_best(f: Facts, lots: Mask, bids: Mask) -> _Finding:
+def _check_best(f: Facts, lots: Mask, bids: Mask) -> Finding:
     listed = f.clearing.rejected.filter(pl.col("in_the_money"))
     count = 0
     for side, names, gains in (
