@@ -48,7 +48,8 @@ def page() -> str:
     os.environ.update({"COLUMNS": "110", "NO_COLOR": "1", "TERM": "dumb"})
     parts = [HEAD]
     parts.extend(
-        f"## `entrepot{''.join(f' {w}' for w in words)}`\n\n```text\n{help_text(words)}\n```\n" for words in commands()
+        f"## `entrepot{''.join(f' {w}' for w in words)}`\n\n```text\n{help_text(words)}\n```\n"
+        for words in commands()
     )
     return "\n".join(parts)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import polars as pl
 
@@ -80,7 +82,7 @@ def of_story(told: Story) -> dict[str, list[Row]]:
 def _turned(table: pl.DataFrame, head: str) -> list[Row]:
     """Turn a table with a row per case into rows of figures with a column per case."""
     rows = table.to_dicts()
-    shown = {
+    shown: dict[str, Callable[[dict[str, Any]], str]] = {
         "note": lambda r: _short(r["note"], 44),
         "devices leased (most at once)": lambda r: f"{r['devices_leased']:,}",
         "devices sold": lambda r: f"{r['devices_sold']:,}",

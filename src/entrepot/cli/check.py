@@ -43,12 +43,12 @@ def check(
 
     What you do not state is unknown, and unknown is never "allowed": add the facts that you know.
 
-        entrepot check h20-sxm-96gb --from US --to CN --on 2025-04-08 --screened-clear --civil-end-use
+        entrepot check h20-sxm-96gb --from US --to CN --on 2025-04-08 --screened-clear --civil-end-use --no-known-violation
 
     The same export by a vendor that has received the letter of April 2025:
 
         entrepot check h20-sxm-96gb --from US --to CN --on 2025-04-16 --letter us-2025-04-nvidia-h20
-            --screened-clear --civil-end-use
+            --screened-clear --civil-end-use --no-known-violation
 
     Every lot against every bid of a scenario:
 

@@ -42,7 +42,7 @@ def buy(m: Market, board: Board) -> Bought:
     supply = m.f64_by_size(m.lot_supply().max(axis=1, initial=0.0)[:, None], open_blocks > 0)[sizes, 0]
     wanted = m.solved.bought[p.bid_group[bids]]  # (buyers, pools)
     b, k = np.nonzero(wanted > 0)
-    order = np.lexsort((m.bid_rank[bids[b]], k))
+    order = np.lexsort((m.ties.bid[bids[b]], k))
     b, k = b[order], k[order]
     i, s, devices = overlay(k, wanted[b, k], pool, np.minimum(supply, spare * block))
     blocks = np.floor(devices / block[s] + NOISE).astype(np.int64)
@@ -82,7 +82,7 @@ def _buy_blocks(m: Market, board: Board, bought: Bought, worth: F64) -> None:
         return np.where((reach[i] > 0) & (bought.spare > 0), gain, -np.inf)
 
     gain = np.stack([gains(i) for i in range(len(bids))])
-    rank = m.bid_rank[bids]
+    rank = m.ties.bid[bids]
     while True:
         gain[:, bought.spare <= 0] = -np.inf
         best = gain.max()

@@ -33,6 +33,7 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 
 def check_rates(f: Facts) -> Finding:
+    """Look for a rate where no permit is."""
     law = np.zeros(f.book.rate.shape, dtype=np.bool_)
     permits = f.book.permits
     law[permits["bid_class"].to_numpy(), permits["lot_class"].to_numpy()] = permits["permitted"].to_numpy()
@@ -43,6 +44,7 @@ def check_rates(f: Facts) -> Finding:
 
 
 def check_permits(f: Facts) -> Finding:
+    """Look for an allocation without a permit, or without a rate."""
     permits = f.book.permits.select("lot_class", "bid_class", "permitted", "reason")
     pairs = pl.DataFrame(
         {
@@ -70,6 +72,7 @@ def check_permits(f: Facts) -> Finding:
 
 
 def check_kinds(f: Facts) -> Finding:
+    """Look for a lease without a period, or a sale with one."""
     wrong = np.flatnonzero((f.period < 0) != f.is_sale[f.lot])
     if len(wrong):
         return f"lot {f.lot_name(f.lot[wrong[0]])}: a sale has no period, and a lease has one", ""
@@ -77,6 +80,7 @@ def check_kinds(f: Facts) -> Finding:
 
 
 def check_blocks(f: Facts) -> Finding:
+    """Look for devices that are not whole blocks."""
     block = f.book.lots["block"].to_numpy()[f.lot]
     wrong = np.flatnonzero((f.devices <= 0) | (f.devices % block != 0))
     if len(wrong):
@@ -89,6 +93,7 @@ def check_blocks(f: Facts) -> Finding:
 
 
 def check_capacity(f: Facts) -> Finding:
+    """Look for a lot that gives more than it offers."""
     over = np.argwhere(f.sold > f.book.capacity)
     if len(over):
         i, t = over[0]
@@ -97,6 +102,7 @@ def check_capacity(f: Facts) -> Finding:
 
 
 def check_whole(f: Facts) -> Finding:
+    """Look for a constant lot whose quantity changes while it has a price."""
     window = f.book.capacity > 0
     short = (f.whole | f.is_sale)[:, None] & window & (f.sold != f.quantity[:, None])
     short &= ~(f.whole[:, None] & (f.price == 0) & (f.sold < f.quantity[:, None]))
@@ -108,6 +114,7 @@ def check_whole(f: Facts) -> Finding:
 
 
 def check_demand(f: Facts) -> Finding:
+    """Compare the work stated with what the devices do."""
     work = f.clearing.work
     b, t = rows_of(work["bid"], f.book.bids["bid"]), work["period"].cast(pl.Int64).to_numpy()
     wanted, served = work["demand_mtok_per_h"].to_numpy(), work["served_mtok_per_h"].to_numpy()
@@ -126,6 +133,7 @@ def check_demand(f: Facts) -> Finding:
 
 
 def check_balance(f: Facts) -> Finding:
+    """Compare the devices stated for each pool and period with those of its lots."""
     pool = (
         f.clearing.lot_pool.join(f.book.lots.select("lot").with_row_index("row"), on="lot")
         .sort("row")["pool"]
@@ -158,6 +166,7 @@ def check_balance(f: Facts) -> Finding:
 
 
 def check_once(f: Facts) -> Finding:
+    """Look for an order that is neither wholly accepted nor listed as rejected, or both."""
     rejected = f.clearing.rejected
     twice = rejected.filter(pl.struct("order", "side").is_duplicated())
     if twice.height:
@@ -189,6 +198,7 @@ def check_once(f: Facts) -> Finding:
 
 
 def check_in_the_money(f: Facts) -> Finding:
+    """Compare the rejections in the money with the orders that would gain by one more block."""
     lots, bids = gaining_lots(f), gaining_bids(f)
     for side, names, gains in (("lot", f.book.lots["lot"], lots), ("bid", f.book.bids["bid"], bids)):
         stated = set(

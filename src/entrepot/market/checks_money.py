@@ -64,6 +64,7 @@ def _pool_keys(f: Facts) -> pl.Series:
 
 
 def check_pools(f: Facts) -> Finding:
+    """Compare the published pools with the goods that law, rates and attributes make."""
     stated = f.clearing.lot_pool.join(f.book.lots.select("lot").with_row_index("row"), on="lot").sort("row")
     both = pl.DataFrame({"mine": _pool_keys(f), "stated": stated["pool"], "lot": stated["lot"]})
     for one, other, say in (("stated", "mine", "stand in one pool but are different goods"),
@@ -76,6 +77,7 @@ def check_pools(f: Facts) -> Finding:
 
 
 def check_prices(f: Facts) -> Finding:
+    """Look for a price that is missing, negative, or not the one that is proved."""
     certificate, table = f.clearing.certificate, f.clearing.prices
     for prices in (certificate.lease_price_micro, certificate.sale_price_micro, certificate.work_price_micro):
         if (prices["price_micro"] < 0).any() or prices["price_micro"].null_count():
@@ -113,6 +115,7 @@ def check_prices(f: Facts) -> Finding:
 
 
 def check_sellers(f: Facts) -> Finding:
+    """Look for a lot that is sold below its ask."""
     flexible = ~(f.whole | f.is_sale)[:, None]
     loses = flexible & (f.sold > 0) & (f.price < f.ask[:, None])
     window = f.book.capacity > 0
@@ -127,6 +130,7 @@ def check_sellers(f: Facts) -> Finding:
 
 
 def check_buyers(f: Facts) -> Finding:
+    """Look for a bid that pays more than its work is worth to it."""
     surplus, scale, devices = buyer_surplus(f)
     tolerance = RELATIVE * scale + MICRO_ROOM * devices
     hourly = (~f.buys)[:, None] & (surplus < -tolerance)
@@ -174,6 +178,7 @@ def round_half_even(micro: int | Fraction, unit: int) -> int:
 
 
 def paid_minor(f: Facts) -> dict[tuple[int, int], int]:
+    """Return the payment due of each (lot, bid) in whole minor units."""
     unit = 10 ** (6 - f.book.minor_digits)
     return {
         pair: round_half_even(micro, unit) for pair, micro in micro_paid(f, np.arange(len(f.lot))).items()
@@ -181,6 +186,7 @@ def paid_minor(f: Facts) -> dict[tuple[int, int], int]:
 
 
 def trade_keys(f: Facts) -> list[tuple[int, int]]:
+    """Return the (lot, bid) of each published trade."""
     lots, bids = (
         rows_of(f.clearing.trades["lot"], f.book.lots["lot"]),
         rows_of(f.clearing.trades["bid"], f.book.bids["bid"]),
@@ -189,6 +195,7 @@ def trade_keys(f: Facts) -> list[tuple[int, int]]:
 
 
 def check_payments(f: Facts) -> Finding:
+    """Compare every trade with price times devices times hours."""
     trades, keys, paid = f.clearing.trades, trade_keys(f), paid_minor(f)
     stated = dict(zip(keys, trades["payment_minor"].to_list(), strict=True))
     for pair in paid.keys() | stated.keys():
@@ -229,6 +236,7 @@ def check_payments(f: Facts) -> Finding:
 
 
 def welfare(f: Facts) -> float:
+    """Return value of work + residual value - asks, micro."""
     value = (f.limit[:, None] * f.served * f.book.hours).sum()
     window = (f.book.capacity > 0) @ f.book.hours
     flexible = ~(f.whole | f.is_sale)
@@ -279,6 +287,7 @@ def surplus_of_lots(f: Facts) -> F64:
 
 
 def check_welfare(f: Facts) -> Finding:
+    """Compare the welfare stated with that of the allocation."""
     mine, stated = welfare(f), f.clearing.certificate.welfare_micro
     scale = float((f.limit[:, None] * f.served * f.book.hours).sum()) + abs(mine)
     near = abs(mine - stated) <= RELATIVE * scale + 1
@@ -286,16 +295,18 @@ def check_welfare(f: Facts) -> Finding:
 
 
 def check_bound(f: Facts) -> Finding:
-    mine, stated, welfare = bound(f), f.clearing.certificate.bound_micro, welfare(f)
+    """Compare the bound stated with the one that the prices prove."""
+    mine, stated, reached = bound(f), f.clearing.certificate.bound_micro, welfare(f)
     room = RELATIVE * abs(mine) + 2
     if abs(mine - stated) > room:
         return f"the prices prove a bound of {mine:.0f}, not {stated}", ""
-    if welfare > mine + room:
-        return f"welfare {welfare:.0f} is above the bound {mine:.0f}, which cannot be", ""
+    if reached > mine + room:
+        return f"welfare {reached:.0f} is above the bound {mine:.0f}, which cannot be", ""
     return None, f"no allocation is worth more than {mine:.0f} micro-units"
 
 
 def check_gap(f: Facts) -> Finding:
-    bound, stated = bound(f), f.clearing.certificate.gap
-    mine = (bound - welfare(f)) / bound if bound else 0.0
+    """Compare the gap stated with that of bound and welfare."""
+    most, stated = bound(f), f.clearing.certificate.gap
+    mine = (most - welfare(f)) / most if most else 0.0
     return (None if abs(mine - stated) <= 1e-8 else f"the gap is {mine:.3e}, not {stated:.3e}"), f"{mine:.6%}"

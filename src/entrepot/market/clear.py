@@ -10,6 +10,7 @@ import polars as pl
 
 from entrepot.market import outcome
 from entrepot.market.certify import bound, orders_root, salts
+from entrepot.market.placing import Ties
 from entrepot.market.pool import Pooled, pool
 from entrepot.market.price import Prices, middle, publish
 from entrepot.market.records import Book, Certificate, Clearing
@@ -44,11 +45,11 @@ def clear(book: Book) -> Clearing:
         salts(book.seed, book.lots["lot"].to_list()),
         salts(book.seed, book.bids["bid"].to_list()),
     )
-    placed = split(book, pooled, solved, prices, _rank(lot_salts), _rank(bid_salts))
+    placed = split(book, pooled, solved, prices, Ties(_rank(lot_salts), _rank(bid_salts)))
     seconds = time.perf_counter() - began
 
     of_lots, of_bids = outcome.sold(pooled, placed), outcome.served(book, pooled, placed)
-    welfare = round(outcome.welfare(book, pooled, placed, of_lots, of_bids))
+    welfare = round(outcome.welfare(book, placed, of_lots, of_bids))
     most = max(welfare, math.ceil(bound(pooled, prices, book.hours)))
     table = outcome.price_table(book, pooled, prices, of_lots)
     certificate = Certificate(
@@ -78,8 +79,8 @@ def clear(book: Book) -> Clearing:
 
 def _fair(pooled: Pooled, solved: Solved, book: Book) -> Prices:
     """Return prices in the middle of what is valid, if they prove as much as the solver's own."""
-    own = publish(pooled, solved, book.hours)
-    fair = publish(pooled, solved, book.hours, middle(pooled, solved))
+    own = publish(pooled, solved)
+    fair = publish(pooled, solved, middle(pooled, solved))
     of_own, of_fair = bound(pooled, own, book.hours), bound(pooled, fair, book.hours)
     return fair if of_fair <= of_own + 1e-7 * abs(of_own) else own
 

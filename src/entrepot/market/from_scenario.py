@@ -45,7 +45,7 @@ def book(scenario: Scenario, rates: pl.DataFrame, permits: pl.DataFrame, capacit
     InputError : the arrays do not have one row per lot and bid and one column per period, or hold what is no quantity
     """
     _check(scenario, capacity, demand)
-    lots, bids = scenario.lots, scenario.bids
+    lots = scenario.lots
     code, decisions = _decisions(scenario, permits)
     permitted = decisions["permitted"].to_numpy()[code]  # (bids, lots)
     rate = np.where(permitted & _wanted(scenario), _rates(scenario, rates), 0.0)
@@ -183,7 +183,7 @@ def _imported(holding: Holding) -> str:
 
 
 def _classes(parts: list[NDArray[np.generic]]) -> tuple[I64, I64]:
-    """Number the distinct rows of some matrices side by side; return (rows,) class, (classes,) first row of each."""
+    """Find the distinct rows of some matrices side by side; return (rows,) class, (classes,) first row of each."""
     rows = len(parts[0])
     seen: dict[bytes, int] = {}
     first: list[int] = []

@@ -48,6 +48,7 @@ def leaves(book: Book) -> list[bytes]:
 
 
 def check_orders(f: Facts) -> Finding:
+    """Compare the root stated with that of the orders."""
     level = leaves(f.book)
     while len(level) > 1:
         odd = level[-1:] if len(level) % 2 else []

@@ -49,7 +49,7 @@ def sold(pooled: Pooled, placed: Placed) -> I64:
     return total
 
 
-def welfare(book: Book, pooled: Pooled, placed: Placed, of_lots: I64, of_bids: F64) -> float:
+def welfare(book: Book, placed: Placed, of_lots: I64, of_bids: F64) -> float:
     """Return value of work + residual value - asks, micro-units."""
     limit, ask = book.bids["limit_micro"].to_numpy(), book.lots["ask_micro"].to_numpy()
     value = (limit[:, None] * of_bids * book.hours).sum()

@@ -17,7 +17,7 @@ from entrepot.market.price import Prices
 from entrepot.market.records import Book
 from entrepot.market.solve import Solved
 
-__all__ = ["NOISE", "ROUNDING", "Board", "Market", "Sizes", "Targets", "sizes_of"]
+__all__ = ["NOISE", "ROUNDING", "Board", "Market", "Sizes", "Targets", "Ties", "sizes_of"]
 
 F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
@@ -68,6 +68,14 @@ class Targets:
 
 
 @dataclass(frozen=True, slots=True)
+class Ties:
+    """(lots,), (bids,) distinct ranks; the smaller wins a tie."""
+
+    lot: I64
+    bid: I64
+
+
+@dataclass(frozen=True, slots=True)
 class Market:
     """The market with its optimum and prices; (lots,) and (bids,) ranks settle ties."""
 
@@ -76,8 +84,7 @@ class Market:
     solved: Solved
     prices: Prices
     sizes: Sizes
-    lot_rank: I64
-    bid_rank: I64
+    ties: Ties
 
     @property
     def limit(self) -> F64:
@@ -143,7 +150,7 @@ class Market:
 
     def whole_start(self) -> I64:
         """(lots,) blocks of each whole-window lot in the optimum; 0 for others."""
-        blocks = np.floor(self.lot_supply().max(axis=1, initial=0.0) / self.block + _NOISE).astype(np.int64)
+        blocks = np.floor(self.lot_supply().max(axis=1, initial=0.0) / self.block + NOISE).astype(np.int64)
         chosen: I64 = np.where(self.pooled.lot_mode == WHOLE, blocks, 0)
         return chosen
 

@@ -71,7 +71,7 @@ class Pooled:
 
 
 def _rows_id(*columns: NDArray[np.generic]) -> tuple[I64, I64]:
-    """Number the distinct rows of some equally long columns (1-D or 2-D), in sorted order.
+    """Find the distinct rows of some equally long columns (1-D or 2-D), in sorted order.
 
     Returns
     -------
@@ -173,7 +173,7 @@ def pool(book: Book) -> Pooled:
     np.add.at(offered, lot_pool, usable)
 
     # A step: one pool, one ask; for constant lots also one window. Flexible steps of different windows add up.
-    window = np.where((mode != FLEXIBLE)[:, None], usable > 0, False).astype(np.uint8)
+    window = ((mode != FLEXIBLE)[:, None] & (usable > 0)).astype(np.uint8)
     lot_step, of_step = _rows_id(lot_pool, mode, lots["ask_micro"].to_numpy(), window)
     step_capacity = np.zeros((len(of_step), periods), dtype=np.int64)
     np.add.at(step_capacity, lot_step, usable)

@@ -48,7 +48,7 @@ class Prices:
     work: I64
 
 
-def publish(pooled: Pooled, solved: Solved, hours: F64, lease: F64 | None = None) -> Prices:
+def publish(pooled: Pooled, solved: Solved, lease: F64 | None = None) -> Prices:
     """Round prices to whole micro-units, so that an order exactly at the margin stays there.
 
     Parameters
@@ -92,22 +92,20 @@ def middle(pooled: Pooled, solved: Solved) -> F64:
     """Return (pools, periods) lease prices in the middle of what supports the solution, micro."""
     price = solved.lease_price.copy()
     for t in range(price.shape[1]):
-        flows = solved.flow_period == t
-        _middle_of_period(pooled, solved, price, t, solved.flow_group[flows], solved.flow_pool[flows])
+        _middle_of_period(pooled, solved, price, t)
     return price
 
 
-def _middle_of_period(
-    pooled: Pooled, solved: Solved, price: F64, t: int, flow_group: I64, flow_pool: I64
-) -> None:
+def _middle_of_period(pooled: Pooled, solved: Solved, price: F64, t: int) -> None:
     """Move the prices of one period in place, one set of joined pools after the other."""
+    now = solved.flow_period == t
+    flow_group, flow_pool = solved.flow_group[now], solved.flow_pool[now]
     n_groups, n_pools = pooled.group_rate.shape
     live = (pooled.offered[:, t] > 0) & ~pooled.is_sale
     tied_pool = np.zeros(n_pools, dtype=np.bool_)
     tied_pool[pooled.step_pool[(pooled.step_mode == WHOLE) & (pooled.step_capacity[:, t] > 0)]] = True
 
-    ask_in, ask_out = _edges(pooled.step_pool, pooled.step_ask, solved.supply[:, t], pooled.step_capacity[:, t], n_pools,
-                             pooled.step_mode == FLEXIBLE)  # fmt: skip
+    ask_in, ask_out = _asks(pooled, solved, t)
     served_in, unserved = _limits(pooled, solved, t, n_groups)
     # What a group would pay for one Mtok elsewhere: its work price where it is served, else its best limit.
     flowing = np.zeros(n_groups, dtype=np.bool_)
@@ -138,13 +136,15 @@ def _middle_of_period(
     price[untraded, t] = ask_out[untraded]
 
 
-def _edges(of: I64, ask: I64, taken: F64, offered: I64, count: int, counts: Mask) -> tuple[F64, F64]:
-    """Return (count,) the dearest ask of which something is taken, and the cheapest of which something is left."""
-    some = counts & (taken > _TOUCHED * offered) & (offered > 0)
-    left = counts & (taken < (1 - _TOUCHED) * offered)
-    highest, lowest = np.zeros(count), np.full(count, np.inf)
-    np.maximum.at(highest, of[some], ask[some])
-    np.minimum.at(lowest, of[left], ask[left])
+def _asks(pooled: Pooled, solved: Solved, t: int) -> tuple[F64, F64]:
+    """Return (pools,) the dearest ask of which something is taken, and the cheapest of which something is left."""
+    flexible = pooled.step_mode == FLEXIBLE
+    taken, offered = solved.supply[:, t], pooled.step_capacity[:, t]
+    some = flexible & (taken > _TOUCHED * offered) & (offered > 0)
+    left = flexible & (taken < (1 - _TOUCHED) * offered)
+    highest, lowest = np.zeros(len(pooled.is_sale)), np.full(len(pooled.is_sale), np.inf)
+    np.maximum.at(highest, pooled.step_pool[some], pooled.step_ask[some])
+    np.minimum.at(lowest, pooled.step_pool[left], pooled.step_ask[left])
     return highest, lowest
 
 

@@ -170,7 +170,7 @@ class _Found:
 
 
 def _number(mask: Mask, first: int) -> I64:
-    """Number the true places from ``first`` on; -1 elsewhere."""
+    """Count the true places from ``first`` on; -1 elsewhere."""
     number = np.full(mask.shape, -1, dtype=np.int64)
     number[mask] = first + np.arange(int(mask.sum()))
     return number

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from entrepot.market.buy import Bought, buy, buy_more
 from entrepot.market.overlay import capped, overlay, share_out
-from entrepot.market.placing import NOISE, ROUNDING, Board, Market, Targets, sizes_of
+from entrepot.market.placing import NOISE, ROUNDING, Board, Market, Targets, Ties, sizes_of
 from entrepot.market.pool import FLEXIBLE, WHOLE, Pooled
 from entrepot.market.price import Prices
 from entrepot.market.records import Book
@@ -42,21 +42,21 @@ class Placed:
     devices: I64
 
 
-def split(book: Book, pooled: Pooled, solved: Solved, prices: Prices, lot_rank: I64, bid_rank: I64) -> Placed:
+def split(book: Book, pooled: Pooled, solved: Solved, prices: Prices, ties: Ties) -> Placed:
     """Place whole blocks of single lots with single bids.
 
     Parameters
     ----------
     solved : the divisible optimum
     prices : as published
-    lot_rank, bid_rank : (lots,), (bids,) distinct; the smaller wins a tie
+    ties : who wins
 
     Returns
     -------
     Placed : feasible for the book; no bid pays more than its work is worth to it, and no lot gets less than its ask, at
         these prices (up to the rounding of a price to whole micro-units)
     """
-    m = Market(book, pooled, solved, prices, sizes_of(book, pooled), lot_rank, bid_rank)
+    m = Market(book, pooled, solved, prices, sizes_of(book, pooled), ties)
     board = Board(book.demand.copy(), np.zeros(book.demand.shape), [])
     bought = buy(m, board)
     targets = _targets(m, board)
@@ -76,7 +76,7 @@ def _targets(m: Market, board: Board) -> Targets:
     flow_work = s.flow * rate
 
     b, t = np.nonzero((work > 0) & ~p.group_buys[p.bid_group][:, None])
-    order = np.lexsort((m.bid_rank[b], -m.limit[b], t, p.bid_group[b]))
+    order = np.lexsort((m.ties.bid[b], -m.limit[b], t, p.bid_group[b]))
     b, t = b[order], t[order]
     shared = np.flatnonzero(~p.group_buys[s.flow_group])
     shared = shared[np.lexsort((s.flow_pool[shared], s.flow_period[shared], s.flow_group[shared]))]
@@ -116,7 +116,7 @@ def _by_size(m: Market, bid: I64, pool: I64, period: I64, devices: F64) -> Targe
     i, t = np.nonzero(lengths > 0)
     order = np.lexsort((i, m.sizes.mode[i] != WHOLE, t, m.sizes.pool[i]))
     i, t = i[order], t[order]
-    of = np.lexsort((m.bid_rank[bid], period, pool))
+    of = np.lexsort((m.ties.bid[bid], period, pool))
     bid, pool, period, devices = bid[of], pool[of], period[of], devices[of]
     a, b, length = overlay(pool * periods + period, devices, m.sizes.pool[i] * periods + t, lengths[i, t])
     return Targets(bid[a], i[b], period[a], length)
@@ -126,7 +126,7 @@ def _place_flexible(m: Market, board: Board, targets: Targets) -> None:
     """Cut the optimum's devices down to whole blocks, then hand out what is spare."""
     spare = m.i64_by_size(m.flexible_blocks(), m.pooled.lot_mode == FLEXIBLE)
     mine = targets.only(m.sizes.mode[targets.size] == FLEXIBLE)
-    order = np.lexsort((m.bid_rank[mine.bid], mine.period, mine.size))
+    order = np.lexsort((m.ties.bid[mine.bid], mine.period, mine.size))
     bid, size, period, devices = (
         mine.bid[order],
         mine.size[order],
@@ -164,7 +164,7 @@ def _hand_out(m: Market, board: Board, t: int, spare: I64) -> None:
             return
         reach = m.pooled.group_rate[m.pooled.bid_group[wanting], m.sizes.pool[best]] * m.sizes.block[best]
         want = np.maximum(1, np.floor(left[wanting] / reach)).astype(np.int64)
-        order = np.lexsort((m.bid_rank[wanting], -gain, best))
+        order = np.lexsort((m.ties.bid[wanting], -gain, best))
         granted = np.zeros(len(wanting), dtype=np.int64)
         granted[order] = capped(best[order], want[order], spare)
         np.subtract.at(spare, best, granted)
@@ -230,25 +230,32 @@ def _merit(m: Market, offered: I64, used: I64) -> I64:
     i, t = np.nonzero(offered)
     if not len(i):
         return given
-    order = np.lexsort((m.lot_rank[i], m.ask[i], t, m.sizes.of_lot[i]))
+    order = np.lexsort((m.ties.lot[i], m.ask[i], t, m.sizes.of_lot[i]))
     i, t = i[order], t[order]
     ask, size, weight = m.ask[i], m.sizes.of_lot[i], offered[i, t]
     new = np.ones(len(i), dtype=np.bool_)
     new[1:] = (np.diff(size) != 0) | (np.diff(t) != 0) | (np.diff(ask) != 0)
     begin = np.flatnonzero(new)
     taken = capped(size[begin] * offered.shape[1] + t[begin], np.add.reduceat(weight, begin), used.ravel())
-    given[i, t] = share_out(np.cumsum(new) - 1, weight, taken, m.lot_rank[i])
+    given[i, t] = share_out(np.cumsum(new) - 1, weight, taken, m.ties.lot[i])
     return given
 
 
 def _pair(
-    m: Market, bid: I64, size: I64, period: I64, blocks: I64, lot: I64, at: I64, given: I64
+    m: Market, wanted: tuple[I64, I64, I64, I64], supplied: tuple[I64, I64, I64]
 ) -> tuple[I64, I64, I64, I64]:
-    """Lay the blocks of bids against the blocks of lots; return (rows,) lot, bid, period, devices."""
+    """Lay blocks wanted (bid, size, period, blocks) against blocks supplied (lot, period, blocks).
+
+    Returns
+    -------
+    (rows,) lot, bid, period, devices
+    """
+    bid, size, period, blocks = wanted
+    lot, at, given = supplied
     width = int(max(period.max(initial=0), at.max(initial=0))) + 1
-    bids = len(m.bid_rank)
-    a = np.lexsort((m.bid_rank[bid], period, size))
-    b = np.lexsort((m.lot_rank[lot], m.ask[lot], at, m.sizes.of_lot[lot]))
+    bids = len(m.ties.bid)
+    a = np.lexsort((m.ties.bid[bid], period, size))
+    b = np.lexsort((m.ties.lot[lot], m.ask[lot], at, m.sizes.of_lot[lot]))
     i, j, met = overlay(
         (size * width + period)[a], blocks[a], (m.sizes.of_lot[lot] * width + at)[b], given[b]
     )

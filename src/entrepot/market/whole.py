@@ -49,7 +49,7 @@ def place_whole(m: Market, board: Board, targets: Targets) -> I64:
 def _offer_less(m: Market, blocks: I64, lots: I64, t: int, fewer: int) -> None:
     """Take blocks back from the dearest lots that cover the period."""
     covering = lots[(m.pooled.usable[lots, t] > 0) & (blocks[lots] > 0)]
-    for lot in covering[np.lexsort((m.lot_rank[covering], -m.ask[covering]))]:
+    for lot in covering[np.lexsort((m.ties.lot[covering], -m.ask[covering]))]:
         less = min(fewer, int(blocks[lot]))
         blocks[lot] -= less
         fewer -= less
@@ -57,7 +57,7 @@ def _offer_less(m: Market, blocks: I64, lots: I64, t: int, fewer: int) -> None:
             return
 
 
-def _place_size(m: Market, board: Board, s: int, must: I64, mine: Targets, floors: I64) -> I64:
+def _place_size(m: Market, board: Board, s: int, must: I64, mine: Targets) -> I64:
     """Place ``must[t]`` blocks of one size in each period; return (periods,) blocks that no bid could take."""
     short = np.zeros(len(must), dtype=np.int64)
     block = int(m.sizes.block[s])
@@ -85,7 +85,7 @@ def _place_size(m: Market, board: Board, s: int, must: I64, mine: Targets, floor
                 short[t] = must[t] - given.sum()
                 break
             best = able[np.flatnonzero(fits & (more == more[fits].max()))]
-            b = best[np.argmin(m.bid_rank[best])]
+            b = best[np.argmin(m.ties.bid[best])]
             gain[b] += min(reach[b], left[b]) * limit[b] - pays
             left[b] = max(0.0, left[b] - reach[b])
             given[b] += 1
