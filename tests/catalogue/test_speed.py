@@ -21,7 +21,7 @@ print(imported - start, first - imported, second - first, ",".join(sorted(heavy)
 def test_the_first_answer_comes_fast_and_without_table_libraries() -> None:
     """``entrepot --help`` and ``entrepot check`` must not wait for polars. Generous limits: the machine may be busy."""
     runs = [
-        subprocess.run(  # noqa: S603 - our own interpreter
+        subprocess.run(
             [sys.executable, "-c", PROBE], capture_output=True, text=True, check=True
         ).stdout.split()
         for _ in range(3)

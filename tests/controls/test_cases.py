@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from controls_desk import Case, cases, chips
+from tests.controls.controls_desk import Case, cases, chips
 
 from entrepot.controls import LAW_KNOWN_TO, Outcome, TransferKind, decide
 

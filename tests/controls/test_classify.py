@@ -6,7 +6,7 @@ import datetime as dt
 from decimal import Decimal
 
 import pytest
-from controls_desk import a_chip, chips
+from tests.controls.controls_desk import a_chip, chips
 
 from entrepot.catalogue import accelerator
 from entrepot.catalogue.records import Confidence, NumberFormat
@@ -235,7 +235,7 @@ def test_each_missing_figure(
     rates: dict[NumberFormat, str], facts: dict[str, object], item: str, missing: str | None
 ) -> None:
     """A class is decided only if it does not depend on the figure that is not known, which is named otherwise."""
-    found = classify(a_chip(rates, **facts), NOW)  # type: ignore[arg-type]
+    found = classify(a_chip(rates, **facts), NOW)
     assert found.item_class == item
     assert missing is None or missing in found.missing
 

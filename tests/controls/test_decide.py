@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from controls_desk import a_chip, a_party, an_act, chips
+from tests.controls.controls_desk import a_chip, a_party, an_act, chips
 
 from entrepot.catalogue.records import NumberFormat
 from entrepot.controls import (

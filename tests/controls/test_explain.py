@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
-from controls_desk import Case, a_party, an_act, cases, chips
+from tests.controls.controls_desk import Case, a_party, an_act, cases, chips
 
 from entrepot.controls import Outcome, Provenance, TransferKind, decide, explain
 

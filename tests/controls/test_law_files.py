@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from controls_desk import an_act, chips
+from tests.controls.controls_desk import an_act, chips
 
 from entrepot.controls import FIRST_TEXT, LAW_KNOWN_TO, TransferKind, countries, decide, letters, member
 from entrepot.controls._toml import rows

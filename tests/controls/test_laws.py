@@ -7,9 +7,9 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from controls_desk import a_chip
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from tests.controls.controls_desk import a_chip
 
 from entrepot.catalogue.records import Accelerator, NumberFormat
 from entrepot.controls import (

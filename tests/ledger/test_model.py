@@ -108,7 +108,7 @@ class Books(RuleBasedStateMachine):
         )
 
     @rule(seller=parties, buyer=parties, lot=lots, count=counts, a=spans(), b=spans(), sold=counts)
-    def at_once(self, seller: str, buyer: str, lot: str, count: int, a: Slot, b: Slot, sold: int) -> None:  # noqa: PLR0917
+    def at_once(self, seller: str, buyer: str, lot: str, count: int, a: Slot, b: Slot, sold: int) -> None:
         """Sell, and lease twice in hours that may overlap, in one entry."""
         self.post(
             [

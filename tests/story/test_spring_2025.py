@@ -102,7 +102,9 @@ def test_the_chat_app_in_march_2025_needs_hundreds_of_nodes(runs: dict[dt.date, 
     Ours is a model without that measurement's speculative decoding: the same order of magnitude is claimed, no more.
     """
     sizes = api.sized(runs[AFTER].scenario)
-    row = sizes.filter((pl.col("workload") == "chat") & (pl.col("accelerator") == "nvidia-h20-sxm-96gb")).row(0, named=True)
+    row = sizes.filter((pl.col("workload") == "chat") & (pl.col("accelerator") == "nvidia-h20-sxm-96gb")).row(
+        0, named=True
+    )
     assert 315 / 2.5 < row["devices_central"] / 8 < 315 * 2.5
     assert row["devices_low"] <= 315 * 8 <= row["devices_high"]
 
@@ -110,7 +112,9 @@ def test_the_chat_app_in_march_2025_needs_hundreds_of_nodes(runs: dict[dt.date, 
 def test_the_large_assistant_in_may_2025_needs_the_order_of_200000(runs: dict[dt.date, Run]) -> None:
     """16.7 tn tokens a day at measured H20 speeds: 119,500 devices at the mean and 222,000 at the peak hour."""
     sizes = api.sized(runs[AFTER].scenario)
-    row = sizes.filter((pl.col("workload") == "assistant") & (pl.col("accelerator") == "nvidia-h20-sxm-96gb")).row(0, named=True)
+    row = sizes.filter(
+        (pl.col("workload") == "assistant") & (pl.col("accelerator") == "nvidia-h20-sxm-96gb")
+    ).row(0, named=True)
     assert 119_500 / 2.5 < row["devices_at_mean_load"] < 119_500 * 2.5
     assert row["devices_low"] <= 222_000 <= row["devices_high"]
 

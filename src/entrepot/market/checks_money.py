@@ -67,12 +67,15 @@ def check_pools(f: Facts) -> Finding:
     """Compare the published pools with the goods that law, rates and attributes make."""
     stated = f.clearing.lot_pool.join(f.book.lots.select("lot").with_row_index("row"), on="lot").sort("row")
     both = pl.DataFrame({"mine": _pool_keys(f), "stated": stated["pool"], "lot": stated["lot"]})
-    for one, other, say in (("stated", "mine", "stand in one pool but are different goods"),
-                            ("mine", "stated", "are one good but stand in different pools")):  # fmt: skip
+    for one, other, say in (
+        ("stated", "mine", "stand in one pool but are different goods"),
+        ("mine", "stated", "are one good but stand in different pools"),
+    ):
         mixed = both.filter(pl.col(other).n_unique().over(one) > 1)
         if mixed.height:
             group = mixed.filter(pl.col(one) == mixed[one][0]).unique(other, maintain_order=True)
-            return f"lots {group['lot'][0]} and {group['lot'][1]} {say}", ""
+            first, second = group["lot"].to_list()[:2]
+            return f"lots {first} and {second} {say}", ""
     return None, f"{both['stated'].n_unique()} goods"
 
 
@@ -258,7 +261,7 @@ def best_of_lots(f: Facts) -> F64:
 
 def best_of_bids(f: Facts) -> F64:
     """Return (bids,) a bound on what each bid could gain at the published prices, micro."""
-    best = (f.book.demand * f.mu * f.book.hours).sum(axis=1)
+    best: F64 = (f.book.demand * f.mu * f.book.hours).sum(axis=1)
     saved = np.maximum(0.0, f.limit[:, None] - f.mu) * (f.book.demand > 0) * f.book.hours
     most = f.usable.max(axis=1, initial=0)
     # lots for sale of one price, delivery and worth are one good; taken one by one they bound the same and need no pools

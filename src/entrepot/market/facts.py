@@ -225,6 +225,7 @@ def facts(c: Clearing) -> Facts:
 
     sale_class = np.zeros(book.rate.shape[1], dtype=np.bool_)
     sale_class[book.lot_class[is_sale & (usable > 0).any(axis=1)]] = True
+    buys: Mask = np.asarray(((book.rate > 0) & sale_class).any(axis=1))
     cost = _least_cost(book, usable, price, is_sale)
     limit = book.bids["limit_micro"].to_numpy().astype(np.float64)
     work = c.certificate.work_price_micro
@@ -246,7 +247,7 @@ def facts(c: Clearing) -> Facts:
         done=done,
         leased=leased,
         served=np.minimum(done, book.demand),
-        buys=((book.rate > 0) & sale_class).any(axis=1)[book.bid_class],
+        buys=buys[book.bid_class],
         cost=cost,
         mu=np.maximum(np.maximum(0.0, published), limit[:, None] - cost[book.bid_class]),
     )

@@ -7,7 +7,7 @@ buyer pays is what the seller receives.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -171,24 +171,24 @@ def trades(book: Book, pooled: Pooled, prices: Prices, placed: Placed) -> pl.Dat
     )
 
 
-def _whole_hours(hours: F64) -> NDArray[np.generic]:
+def _whole_hours(hours: F64) -> NDArray[Any]:
     """Return hours as whole numbers, or as exact fractions where they are not."""
     if (hours == np.rint(hours)).all():
         return hours.astype(np.int64)
     return np.array([Fraction(float(h)) for h in hours], dtype=object)
 
 
-def _product(price: I64, devices: I64, hours: NDArray[np.generic]) -> NDArray[np.generic]:
+def _product(price: I64, devices: I64, hours: NDArray[Any]) -> NDArray[Any]:
     """Multiply exactly: in 64 bits where the sum over all rows fits, else in Python's integers."""
     most = (
         int(price.max(initial=0)) * int(devices.max(initial=0)) * int(max(hours, default=0) + 1) * len(price)
     )
     if most >= _EXACT or hours.dtype == object:
-        return price.astype(object) * devices.astype(object) * hours.astype(object)
-    return price * devices * hours
+        return np.asarray(price.astype(object) * devices.astype(object) * hours.astype(object))
+    return np.asarray(price * devices * hours)
 
 
-def _half_even(amount: NDArray[np.generic], unit: int | NDArray[np.generic]) -> NDArray[np.generic]:
+def _half_even(amount: NDArray[Any], unit: int | NDArray[Any]) -> NDArray[Any]:
     """Divide and round half to even, exactly."""
     quotient, rest = amount // unit, amount % unit
-    return quotient + ((rest * 2 > unit) | ((rest * 2 == unit) & (quotient % 2 == 1)))
+    return np.asarray(quotient + ((rest * 2 > unit) | ((rest * 2 == unit) & (quotient % 2 == 1))))

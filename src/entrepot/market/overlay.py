@@ -18,9 +18,7 @@ F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
 
 
-def overlay(
-    cell_a: I64, length_a: NDArray[np.generic], cell_b: I64, length_b: NDArray[np.generic]
-) -> tuple[I64, I64, F64]:
+def overlay(cell_a: I64, length_a: F64 | I64, cell_b: I64, length_b: F64 | I64) -> tuple[I64, I64, F64]:
     """Lay two queues side by side in every cell.
 
     Parameters
@@ -62,9 +60,10 @@ def overlay(
     return index_a[there], index_b[there], (end - previous)[there]
 
 
-def _ends(cell: I64, length: NDArray[np.generic]) -> F64:
+def _ends(cell: I64, lengths: F64 | I64) -> F64:
     """Return where each member ends on its line."""
-    running = np.cumsum(length.astype(np.float64))
+    length: F64 = lengths.astype(np.float64)
+    running = np.cumsum(length)
     first = np.ones(len(cell), dtype=np.bool_)
     first[1:] = np.diff(cell) != 0
     before = (running - length)[first]

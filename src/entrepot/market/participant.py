@@ -61,9 +61,9 @@ def verify_participant(clearing: Clearing, party: str) -> Verification:
         raise NotFound("participant", party, sorted(parties))
     broken = fault_of_shape(clearing)
     if broken:
-        found = pl.DataFrame([("tables fit together", False, broken)], schema=_COLUMNS, orient="row")
+        table = pl.DataFrame([("tables fit together", False, broken)], schema=_COLUMNS, orient="row")
         none = payments_table([], [])
-        return Verification(ok=False, checks=found, welfare_micro=0, bound_micro=0, gap=0.0, payments=none)
+        return Verification(ok=False, checks=table, welfare_micro=0, bound_micro=0, gap=0.0, payments=none)
     f = facts(clearing)
     lots, bids = (book.lots["seller"] == party).to_numpy(), (book.bids["buyer"] == party).to_numpy()
     rows = np.flatnonzero(lots[f.lot] | bids[f.bid])

@@ -119,8 +119,7 @@ class Market:
         p = self.pooled
         none = np.zeros_like(self.solved.supply)
         share = np.divide(self.solved.supply, p.step_capacity, out=none, where=p.step_capacity > 0)
-        supply: F64 = p.usable * share[p.lot_step]
-        return supply
+        return p.usable.astype(np.float64) * share[p.lot_step]
 
     def f64_by_size(self, per_lot: F64, lots: Mask) -> F64:
         """(sizes, periods) sum over the lots of each size that ``lots`` selects."""

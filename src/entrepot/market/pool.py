@@ -94,7 +94,7 @@ def _rows_id(*columns: NDArray[np.generic]) -> tuple[I64, I64]:
 def _usable(book: Book, mode: I64) -> I64:
     """Return (lots, periods) what can be sold: whole blocks, and one quantity where the lot says so."""
     block = book.lots["block"].to_numpy()[:, None]
-    usable = book.capacity // block * block
+    usable: I64 = book.capacity // block * block
     constant = mode != FLEXIBLE
     if constant.any():
         inside = book.capacity[constant] > 0

@@ -34,6 +34,7 @@ _UNWANTED = "no bid that may use it fits it"
 _NO_CAPACITY = "no lawful capacity"
 _UNFIT = "no lot that it may use fits it"
 _TOUCHED = 1e-9  # share of a demand that counts as served
+_CHUNK = 4096  # bids whose gains are computed at once
 _MARGIN = 1.0  # micro per device-hour: a price is rounded to whole micro-units
 
 _SCHEMA = {
@@ -103,8 +104,8 @@ def _lots(book: Book, pooled: Pooled, prices: Prices, sold: I64) -> pl.DataFrame
     worth = np.where(sale[:, None], 1.0 / np.maximum(1, (book.capacity > 0).sum(axis=1))[:, None], hours)
     quantity = (left + rest) * worth
     names = _weightiest(code, quantity, [_PART, _ABOVE, _AT_ASK, _ROUNDING])
-    gains = ((left >= block) & (margin > 0)).any(axis=1)
-    edge = (book.rate > 0).any(axis=0)[book.lot_class]
+    gains: Mask = np.asarray(((left >= block) & (margin > 0)).any(axis=1))
+    edge: Mask = np.asarray((book.rate > 0).any(axis=0))[book.lot_class]
     why = _no_edge(book, np.unique(book.lot_class[~edge]), "lot_class", _NO_BUYER, _UNWANTED)
     amount = quantity.sum(axis=1)
     if sale.any():
@@ -146,13 +147,15 @@ def _bids(book: Book, pooled: Pooled, prices: Prices, served: F64) -> pl.DataFra
         close = np.abs(limit[listed] - of_bid) <= 1e-6 * limit[listed]
         code[:, t] = np.where(close, 2, np.where(limit[listed] < of_bid, 1, 3))
         code[np.isinf(of_bid), t] = 0
-        for i in np.flatnonzero(short & (limit[listed] > of_bid)):
-            b = listed[i]
-            reach = rate[pooled.bid_group[b]]
-            block = least[:, t]
-            may = (reach > 0) & (block > 0)
-            gain = limit[b] * np.minimum(reach * block, left[b, t]) - prices.lease[:, t] * block
-            gains[i] |= bool((gain > _MARGIN * block)[may].any())
+        sizes = np.flatnonzero(least[:, t] > 0)
+        block, pays = least[sizes, t], prices.lease[sizes, t] * least[sizes, t]
+        could = np.flatnonzero(short & (limit[listed] > of_bid))
+        for begin in range(0, len(could), _CHUNK):
+            part = could[begin : begin + _CHUNK]
+            bids = listed[part]
+            reach = rate[np.ix_(pooled.bid_group[bids], sizes)] * block
+            gain = limit[bids, None] * np.minimum(reach, left[bids, t, None]) - pays
+            gains[part] |= ((gain > _MARGIN * block) & (reach > 0)).any(axis=1)
     buys = pooled.group_buys[pooled.bid_group[listed]]
     code[buys] = np.where(
         code[buys] == 0, 1, code[buys]
@@ -160,7 +163,7 @@ def _bids(book: Book, pooled: Pooled, prices: Prices, served: F64) -> pl.DataFra
     for i in np.flatnonzero(buys):
         gains[i] |= _sale_gain(book, pooled, prices, int(listed[i]), left[listed[i]])
     names = _weightiest(code, quantity[listed], [_ABSENT, _BELOW, _AT_LIMIT, _ROUNDING])
-    edge = (book.rate > 0).any(axis=1)[book.bid_class]
+    edge: Mask = np.asarray((book.rate > 0).any(axis=1))[book.bid_class]
     why = _no_edge(book, np.unique(book.bid_class[~edge]), "bid_class", _NO_CAPACITY, _UNFIT)
     return pl.DataFrame(
         {

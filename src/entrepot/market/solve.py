@@ -214,15 +214,15 @@ def _frame(pooled: Pooled, hours: F64, here: Mask) -> _Frame:
         supply=curve(
             "supply",
             cell[pooled.step_pool[s], t],
-            pooled.step_ask[s] * 1.0,
-            pooled.step_capacity[s, t] * 1.0,
+            pooled.step_ask[s].astype(np.float64),
+            pooled.step_capacity[s, t].astype(np.float64),
             cells,
         ),
         supply_at=(s.astype(np.int64), t.astype(np.int64)),
         demand=curve(
             "demand",
             work[pooled.tier_group[j], u] - cells,
-            pooled.tier_limit[j] * 1.0,
+            pooled.tier_limit[j].astype(np.float64),
             pooled.tier_demand[j, u],
             works,
         ),
@@ -302,13 +302,17 @@ def _optimum(frame: _Frame, supply: Steps, demand: Steps) -> _Found:
     c.enter(frame.work[frame.flow_group, frame.flow_period], x, -rate)
     window = p.step_capacity[frame.whole] > 0
     w = c.add(
-        p.step_ask[frame.whole] * (window @ hours), p.step_capacity[frame.whole].max(axis=1, initial=0) * 1.0
+        p.step_ask[frame.whole] * (window @ hours),
+        p.step_capacity[frame.whole].max(axis=1, initial=0).astype(np.float64),
     )
     i, t = np.nonzero(window)
     c.enter(frame.cell[p.step_pool[frame.whole][i], t], w[i], -1.0)
-    s = c.add(p.step_ask[frame.sale] * 1.0, p.step_capacity[frame.sale].max(axis=1, initial=0) * 1.0)
+    s = c.add(
+        p.step_ask[frame.sale].astype(np.float64),
+        p.step_capacity[frame.sale].max(axis=1, initial=0).astype(np.float64),
+    )
     c.enter(frame.sale_row[p.step_pool[frame.sale]], s, -1.0)
-    n = c.add(-p.residual[frame.buy_pool] * 1.0, np.full(len(frame.buy_group), np.inf))
+    n = c.add(-p.residual[frame.buy_pool].astype(np.float64), np.full(len(frame.buy_group), np.inf))
     c.enter(frame.sale_row[frame.buy_pool], n, 1.0)
     i, t = np.nonzero(p.offered[frame.buy_pool] > 0)
     c.enter(frame.work[frame.buy_group[i], t], n[i], -p.group_rate[frame.buy_group[i], frame.buy_pool[i]])
@@ -347,7 +351,7 @@ def _highs(c: _Columns, cost: F64, rows: int) -> tuple[F64, F64]:
     lp.a_matrix_.index_ = np.concatenate(c.row)[order].astype(np.int32)
     lp.a_matrix_.value_ = np.concatenate(c.value)[order]
     # The plain class: `highspy.Highs` prints a banner to stdout as it switches its callbacks on.
-    highs = highspy._Highs()
+    highs = highspy._Highs()  # type: ignore[attr-defined]
     for option, setting in (
         ("output_flag", False),
         ("threads", 1),

@@ -201,7 +201,7 @@ def _to_lots(m: Market, board: Board, bought: Bought, blocks_of_whole: I64) -> P
     whole = p.lot_mode == WHOLE
     given[whole] = blocks_of_whole[whole, None] * (p.usable[whole] > 0)
     i, t = np.nonzero(given)
-    leases = _pair(m, bid, size, period, blocks, i, t, given[i, t])
+    leases = _pair(m, (bid, size, period, blocks), (i, t, given[i, t]))
 
     sold = np.zeros((len(m.sizes.pool), 1), dtype=np.int64)
     sold[bought.size, 0] = bought.blocks.sum(axis=0)
@@ -210,13 +210,8 @@ def _to_lots(m: Market, board: Board, bought: Bought, blocks_of_whole: I64) -> P
     i = np.flatnonzero(of_lot)
     sales = _pair(
         m,
-        bought.bid[b],
-        bought.size[s],
-        np.zeros_like(b),
-        bought.blocks[b, s],
-        i,
-        np.zeros_like(i),
-        of_lot[i],
+        (bought.bid[b], bought.size[s], np.zeros_like(b), bought.blocks[b, s]),
+        (i, np.zeros_like(i), of_lot[i]),
     )
     lot, buyer, at, devices = (np.concatenate(pair) for pair in zip(leases, sales, strict=True))
     at[len(leases[0]) :] = FOR_GOOD

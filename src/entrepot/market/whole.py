@@ -33,11 +33,10 @@ def place_whole(m: Market, board: Board, targets: Targets) -> I64:
     for s in np.flatnonzero(m.sizes.mode == WHOLE):
         lots = np.flatnonzero(m.sizes.of_lot == s)
         mine = targets.only(targets.size == s)
-        floors = np.floor(mine.devices / m.sizes.block[s] + NOISE).astype(np.int64)
         while True:
             must = (blocks[lots][:, None] * (m.pooled.usable[lots] > 0)).sum(axis=0)  # (periods,)
             trial = Board(board.left.copy(), board.gain.copy(), [])
-            short = _place_size(m, trial, int(s), must, mine, floors)
+            short = _place_size(m, trial, int(s), must, mine)
             if not short.any():
                 board.left[:], board.gain[:] = trial.left, trial.gain
                 board.rows += trial.rows
@@ -62,6 +61,7 @@ def _place_size(m: Market, board: Board, s: int, must: I64, mine: Targets) -> I6
     short = np.zeros(len(must), dtype=np.int64)
     block = int(m.sizes.block[s])
     limit = m.limit
+    floors = np.floor(mine.devices / block + NOISE).astype(np.int64)
     reach = m.rate(np.arange(len(limit)), np.array([s]))[:, 0] * block  # (bids,) Mtok per hour of one block
     able = np.flatnonzero(reach > 0)
     for t in np.flatnonzero(must):
