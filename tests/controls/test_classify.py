@@ -235,7 +235,7 @@ def test_each_missing_figure(
     rates: dict[NumberFormat, str], facts: dict[str, object], item: str, missing: str | None
 ) -> None:
     """A class is decided only if it does not depend on the figure that is not known, which is named otherwise."""
-    found = classify(a_chip(rates, **facts), NOW)
+    found = classify(a_chip(rates, **facts), NOW)  # type: ignore[arg-type]
     assert found.item_class == item
     assert missing is None or missing in found.missing
 
