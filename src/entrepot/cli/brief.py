@@ -26,7 +26,7 @@ def of_run(run: Run) -> dict[str, list[Row]]:
                 "service": r["service"],
                 "wanted Mtok": round(r["demand_mtok"]),
                 "served": _percent(r["served_share"]),
-                f"paid m {r['currency']}": _millions(r["paid"]),
+                f"paid {r['currency']}": f"{r['paid']:,.0f}",
                 "per Mtok": _money(r["price_per_mtok"]),
                 "limit": _money(r["limit_per_mtok"]),
             }
@@ -86,7 +86,7 @@ def _turned(table: pl.DataFrame, head: str) -> list[Row]:
         "note": lambda r: _short(r["note"], 44),
         "devices leased (most at once)": lambda r: f"{r['devices_leased']:,}",
         "devices sold": lambda r: f"{r['devices_sold']:,}",
-        "paid, m": lambda r: _millions(r["paid"]),
+        "paid": lambda r: f"{r['paid']:,.0f} {r['currency']}",
         "work served": lambda r: _percent(r["served_share"]),
         "mean price per Mtok": lambda r: _money(r["price_per_mtok"]),
         "pairs of lot and bid permitted": lambda r: f"{r['permitted']} of {r['permitted'] + r['refused']}",
@@ -101,10 +101,6 @@ def _short(text: str, most: int) -> str:
 
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{share:.1%}"
-
-
-def _millions(amount: Decimal) -> str:
-    return f"{amount / 1_000_000:,.1f}"
 
 
 def _money(amount: Decimal | None) -> str:

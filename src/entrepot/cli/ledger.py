@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -36,7 +36,9 @@ def balance(
     """
     with Ledger.open(_file(ledger), create=False) as books:
         rows = books.balances(account or None).to_dicts()
-    emit([r for r in rows if slots or not r["slot"]], kind="balances", output=output or Output())
+    kept = [r for r in rows if slots or not r["slot"]]
+    columns = ("account", "commodity", "unit_lot", *(("slot",) if slots else ()), "quantity")
+    emit(_brief(kept, columns, output), kind="balances", output=output or Output())
 
 
 def journal(
@@ -53,8 +55,19 @@ def journal(
     entry: show the postings of this entry
     """
     with Ledger.open(_file(ledger), create=False) as books:
-        table = books.journal() if entry is None else books.postings(entry)
-    emit(table.to_dicts(), kind="journal", output=output or Output())
+        rows = (books.journal() if entry is None else books.postings(entry)).to_dicts()
+    if entry is None and (output is None or output.output == "table"):
+        rows = [
+            {
+                **r,
+                "entry": r["entry"].rpartition("/")[2],
+                "day": f"{r['at']:%Y-%m-%d}",
+                "hash": r["hash"][:12],
+            }
+            for r in rows
+        ]
+        rows = _brief(rows, ("seq", "day", "entry", "cause", "postings", "hash"), output)
+    emit(rows, kind="journal", output=output or Output())
 
 
 def provenance(
@@ -71,8 +84,20 @@ def provenance(
     unit_lot: one lot of units; all if left out
     """
     with Ledger.open(_file(ledger), create=False) as books:
-        table = books.provenance(unit_lot)
-    emit(table.to_dicts(), kind="provenance", output=output or Output())
+        rows = books.provenance(unit_lot).to_dicts()
+    if output is None or output.output == "table":
+        rows = [r for r in rows if not r["slot"]]  # who owns; leases are in ledger balance --slots
+    columns = (
+        "unit_lot",
+        "accelerator",
+        "imported_on",
+        "authorisation",
+        "account",
+        "quantity",
+        "held",
+        "cause",
+    )
+    emit(_brief(rows, columns, output), kind="provenance", output=output or Output())
 
 
 def audit(ledger: Path, *, output: Annotated[Output | None, Parameter(name="*")] = None) -> int:
@@ -86,9 +111,20 @@ def audit(ledger: Path, *, output: Annotated[Output | None, Parameter(name="*")]
     """
     with Ledger.open(_file(ledger), create=False) as books:
         found = books.audit()
-    emit(found.table().to_dicts(), kind="audit", output=output or Output())
+    breaks = found.table().to_dicts()
+    if breaks or (output is not None and output.output != "table"):
+        emit(breaks, kind="audit", output=output or Output())
     note(str(found))
     return 0 if found.ok else 1
+
+
+def _brief(
+    rows: list[dict[str, Any]], columns: tuple[str, ...], output: Output | None
+) -> list[dict[str, Any]]:
+    """Return the columns that a terminal has room for; programs get all."""
+    if output is not None and (output.output != "table" or output.fields is not None):
+        return rows
+    return [{c: row[c] for c in columns} for row in rows]
 
 
 def _file(path: Path) -> Path:

@@ -50,7 +50,7 @@ def _pool_keys(f: Facts) -> pl.Series:
     seen: dict[bytes, int] = {}
     of_class = [
         seen.setdefault(law[:, k].tobytes() + book.rate[:, k].tobytes(), len(seen))
-        for k in range(law.shape[1])
+        for k in range(book.rate.shape[1])
     ]
     first = np.where(f.usable > 0, np.arange(f.usable.shape[1]), f.usable.shape[1]).min(
         axis=1, initial=f.usable.shape[1]

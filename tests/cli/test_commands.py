@@ -1,0 +1,130 @@
+"""Every command in every format, on a real result; and what a person's mistakes in files get."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from entrepot.cli import main
+
+ROOT = Path(__file__).parents[2]
+FLEET = ROOT / "examples" / "mixed-fleet"
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a cleared and settled market."""
+    folder = tmp_path_factory.mktemp("cli") / "result"
+    assert main(["clear", str(FLEET), "--save", str(folder)]) == 0
+    return folder
+
+
+COMMANDS = [
+    ("catalogue", "list", "chips", "--search", "h20"),
+    ("catalogue", "list", "models", "--search", "deepseek"),
+    ("catalogue", "list", "prices", "--search", "mi300x"),
+    ("catalogue", "list", "claims", "--search", "yuanbao"),
+    ("catalogue", "list", "mixes"),
+    ("catalogue", "show", "deepseek-r1"),
+    ("catalogue", "compare", "nvidia-h20-sxm-96gb", "huawei-ascend-910c"),
+    ("check", "--scenario", str(FLEET)),
+    ("size", "--scenario", str(FLEET)),
+    ("compare", "qwen3-32b", "--chips", "nvidia-h100-sxm5-80gb,nvidia-h20-sxm-96gb"),
+    ("surplus", str(FLEET)),
+    ("clear", str(FLEET)),
+    ("verify", "RESULT"),
+    ("verify", "RESULT", "--party", "tulp"),
+    ("ledger", "balance", "RESULT"),
+    ("ledger", "journal", "RESULT"),
+    ("ledger", "provenance", "RESULT"),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("form", ["table", "json", "jsonl", "csv", "md"])
+def test_every_command_speaks_every_format(
+    command: tuple[str, ...], form: str, saved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a person can read a program can read, with nothing else on stdout."""
+    words = [str(saved) if w == "RESULT" else w for w in command]
+    assert main([*words, "-o", form]) == 0
+    text = capsys.readouterr().out
+    assert text.strip()
+    if form == "json":
+        assert json.loads(text)["schema"].startswith("entrepot/")
+    elif form == "jsonl":
+        assert all(isinstance(json.loads(line), dict) for line in text.splitlines())
+    elif form == "csv":
+        rows = list(csv.DictReader(io.StringIO(text)))
+        assert rows
+        assert None not in rows[0]
+
+
+def test_a_clean_ledger_passes_its_audit(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The answer is the exit code; the sentence is for people."""
+    assert main(["ledger", "audit", str(saved)]) == 0
+    assert "every hash and every balance holds" in capsys.readouterr().err
+
+
+def test_a_result_is_never_overwritten(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Saving twice into one folder is a conflict, and nothing is lost."""
+    before = {p: p.read_bytes() for p in saved.rglob("*") if p.is_file()}
+    assert main(["clear", str(FLEET), "--save", str(saved)]) == 5
+    assert {p: p.read_bytes() for p in saved.rglob("*") if p.is_file()} == before
+    assert "nothing was written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("lots.csv", "id,seller,", "id,vendor,", "vendor"),
+        ("holdings.csv", "nvidia-l40s-48gb", "nvidia-l40z", "nvidia-l40"),
+        ("holdings.csv", ",256,", ",-256,", "-256"),
+        ("holdings.csv", ",512,", ",12.5,", "12.5"),
+        ("holdings.csv", ",512,", ",999999999999999999999,", "999999999999999999999"),
+        ("lots.csv", "2026-06-01,2026-06-08", "2026-06-08,2026-06-01", "2026-06"),
+        ("holdings.csv", "nl-h200,nordlicht", "nl-h100,nordlicht", "nl-h100"),
+        ("scenario.toml", 'country = "SE"', 'country = "Narnia"', "Narnia"),
+        ("bids.csv", "9.00", "nan", "nan"),
+    ],
+)
+def test_a_slip_in_a_file_gets_one_clear_error(
+    file: str, old: str, new: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which file, which row, what is wrong; exit 3; no traceback."""
+    folder = tmp_path / "scenario"
+    shutil.copytree(FLEET, folder)
+    text = (folder / file).read_text(encoding="utf-8")
+    assert old in text
+    (folder / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+    assert main(["clear", str(folder), "--save", str(tmp_path / "result")]) == 3
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert file in shown.err
+    assert said in shown.err
+    assert "Traceback" not in shown.err
+    assert not (tmp_path / "result").exists()
+
+
+def test_a_binary_file_instead_of_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A picture named lots.csv is said to be no table."""
+    folder = tmp_path / "scenario"
+    shutil.copytree(FLEET, folder)
+    (folder / "lots.csv").write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe" * 40)
+    assert main(["clear", str(folder)]) == 3
+    assert "lots.csv" in capsys.readouterr().err
+
+
+def test_one_unit_in_two_places(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two lots that together offer more than the holding has are refused, and both are named."""
+    folder = tmp_path / "scenario"
+    shutil.copytree(FLEET, folder)
+    with (folder / "lots.csv").open("a", encoding="utf-8") as lots:
+        lots.write("mi300x-again,nordlicht,nl-mi300x,lease,192,8,1.20,2026-06-01,2026-06-08,0-24,true,\n")
+    assert main(["clear", str(folder)]) == 3
+    assert "mi300x-again" in capsys.readouterr().err
