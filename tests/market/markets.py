@@ -200,18 +200,18 @@ def textbook(book: Book, *, whole_blocks: bool = False) -> float:
         number = int(whole_blocks)
         least = int(book.capacity[i, window].min()) // block[i] * block[i]
         if kind[i] == "sale":
-            for b in np.flatnonzero(rate[:, i] > 0):
+            for b in np.flatnonzero(rate[:, i] > 0).tolist():
                 x = variable((ask[i] - residual[i]) * n, np.inf, number)
                 enter(("lot", i), x, n, least)
-                for t in window:
+                for t in window.tolist():
                     if book.demand[b, t] > 0:
                         enter(("work", b, t), x, -rate[b, i] * n)
             continue
         if whole[i]:
             y = variable(ask[i] * hours[window].sum() * n, least / n, number)
-        for t in window:
+        for t in window.tolist():
             most = book.capacity[i, t] // block[i] * block[i]
-            for b in np.flatnonzero(rate[:, i] > 0):
+            for b in np.flatnonzero(rate[:, i] > 0).tolist():
                 x = variable(0.0 if whole[i] else ask[i] * hours[t] * n, np.inf, number)
                 enter(("lot", i, t), x, n, 0.0 if whole[i] else most)
                 if book.demand[b, t] > 0:

@@ -181,7 +181,8 @@ def pool(book: Book) -> Pooled:
     class_rate = book.rate[:, book.lot_class[first]]  # (bid classes, pools)
     buys = ((class_rate > 0) & is_sale & (offered.max(axis=1, initial=0) > 0)).any(axis=1)
     like, _ = _rows_id(class_rate)
-    alone = np.where(buys[book.bid_class], np.arange(bids.height), -1)
+    # numbered by id: the order of arrival must not reach the solver
+    alone = np.where(buys[book.bid_class], bids["bid"].rank("dense").to_numpy(), 0)
     bid_group, of_group = _rows_id(like[book.bid_class], alone)
     bid_tier, of_tier = _rows_id(bid_group, bids["limit_micro"].to_numpy())
     tier_demand = np.zeros((len(of_tier), periods))

@@ -1,4 +1,4 @@
-"""What differs between two dates or two readings of a contested fact, and which paragraph makes the difference?"""
+"""What differs between two dates or two readings of a contested fact, and which paragraph made it? Runs, side by side."""
 
 from __future__ import annotations
 

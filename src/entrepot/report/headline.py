@@ -1,4 +1,4 @@
-"""What is the outcome in one sentence and six figures, and how did it come about from one date to the next?"""
+"""What is the outcome in one sentence and six figures, and what led to it? The top of the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which pairs of lot and bid are permitted, which are not, and which distinct answers of the controls say so?"""
+"""Which pairs of lot and bid are permitted, and which answers of the controls say so? Lots against bids, and rulings."""
 
 from __future__ import annotations
 
