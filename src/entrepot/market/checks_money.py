@@ -313,4 +313,6 @@ def check_gap(f: Facts) -> Finding:
     proof = f.clearing.certificate
     most, stated = proof.bound_micro, proof.gap
     mine = (most - proof.welfare_micro) / most if most else 0.0
-    return (None if abs(mine - stated) <= 1e-12 else f"the gap is {mine:.3e}, not {stated:.3e}"), f"{mine:.6%}"
+    return (
+        None if abs(mine - stated) <= 1e-12 else f"the gap is {mine:.3e}, not {stated:.3e}"
+    ), f"{mine:.6%}"

@@ -81,7 +81,9 @@ def _rows_id(*columns: NDArray[np.generic]) -> tuple[I64, I64]:
     code = np.zeros(rows, dtype=np.int64)
     first = np.zeros(min(rows, 1), dtype=np.int64)
     for column in columns:
-        if column.ndim == 2:
+        if column.ndim == 2 and not column.size:
+            column = np.zeros(rows, dtype=np.int64)  # noqa: PLW2901
+        elif column.ndim == 2:
             packed = np.ascontiguousarray(column)
             column = packed.view(np.dtype((np.void, max(1, packed.dtype.itemsize * packed.shape[1])))).ravel()  # noqa: PLW2901
         _, of_column = np.unique(column, return_inverse=True)

@@ -66,7 +66,7 @@ def _no_edge(book: Book, classes: I64, side: str, unlawful: str, unfit: str) -> 
     other = "bid_class" if side == "lot_class" else "lot_class"
     weight = np.bincount(book.bid_class if side == "lot_class" else book.lot_class)
     weights = pl.DataFrame({other: np.arange(len(weight)), "orders": weight})
-    reasons = {}
+    reasons = {int(k): f"{unlawful}: nobody stands on the other side" for k in classes}
     of_class = (
         book.permits.filter(pl.col(side).is_in(classes.tolist()))
         .join(weights, on=other)

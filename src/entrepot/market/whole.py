@@ -68,6 +68,9 @@ def _place_size(m: Market, board: Board, s: int, must: I64, mine: Targets) -> I6
         pays = float(m.price(np.array([s]), int(t))[0]) * block
         given = np.zeros(len(reach), dtype=np.int64)
         np.add.at(given, mine.bid[mine.period == t], floors[mine.period == t])
+        # blocks of another size may have done some of the work already: no more blocks than there is work for
+        useful = np.divide(board.left[:, t], reach, out=np.zeros(len(reach)), where=reach > 0)
+        given = np.minimum(given, np.floor(useful + NOISE).astype(np.int64))
         have = np.flatnonzero(given)
         over = int(given.sum() - must[t])
         for b in have[np.argsort((limit * reach)[have], kind="stable")]:

@@ -37,7 +37,7 @@ _WORDS = {
 class Change:
     """One thing that differs from the run before: what, how, and the paragraph or the reason."""
 
-    kind: str  # "permit", "served", "price", "offer" or "none"
+    kind: str  # "permit", "offer", "placed", "served", "price" or "none"
     text: str
     citation: str
     reason: str
@@ -106,7 +106,7 @@ def by_chip(run: Run) -> pl.DataFrame:
     for t in total.iter_rows(named=True):
         devices = t["devices_max"] if t["kind"] == "sale" else peak.get((t["accelerator"], t["kind"]), 0)
         over = t["devices_max"] if t["kind"] == "sale" else t["device_hours"]
-        paid = from_minor(t["payment_minor"], currency)
+        paid = from_minor(t["payment_minor"], run.clearing.book.minor_digits)
         mean = (paid / over).quantize(Decimal("0.000001")) if over else None
         rows.append(
             (chip_name(t["accelerator"]), t["kind"], devices, t["device_hours"], paid, mean, currency)
@@ -198,14 +198,18 @@ _OUTLINE: Schema = {
 
 
 def changes(before: Run, after: Run) -> tuple[Change, ...]:
-    """Return what differs in ``after``: permits by paragraph first, then what is on offer, work served and prices."""
+    """Return what differs in ``after``: permits by paragraph first, then offers, what changes hands, work served and prices."""
     found = [
         *_permits(before, after),
         *_offers(before, after),
+        *_placed(before, after),
         *_served(before, after),
         *_prices(before, after),
     ]
     return tuple(found) or (Change("none", "nothing changes", "", ""),)
+
+
+_ORDER = ("no longer permitted", "now permitted", "refused as before")
 
 
 def _permits(before: Run, after: Run) -> list[Change]:
@@ -224,9 +228,11 @@ def _permits(before: Run, after: Run) -> list[Change]:
         )
         pairs = f"{g['pairs']} {'pair' if g['pairs'] == 1 else 'pairs'} of lot and bid"
         text = f"{pairs} {verb}: {outcome_words(g['outcome_now'])} (was: {outcome_words(g['outcome'])})"
-        lots = _some(g["lot"])
-        found.append(Change("permit", f"{text}; lots {lots}", g["citation_now"], g["reason_now"]))
-    return found
+        lots = f"{'lot' if len(g['lot']) == 1 else 'lots'} {_some(g['lot'])}"
+        found.append(
+            (_ORDER.index(verb), Change("permit", f"{text}; {lots}", g["citation_now"], g["reason_now"]))
+        )
+    return [change for _, change in sorted(found, key=lambda pair: pair[0])]
 
 
 def _offers(before: Run, after: Run) -> list[Change]:
@@ -246,6 +252,19 @@ def _offers(before: Run, after: Run) -> list[Change]:
         )
         for lot in sorted(was.keys() | now.keys())
         if was.get(lot, 0) != now.get(lot, 0)
+    ]
+
+
+def _placed(before: Run, after: Run) -> list[Change]:
+    def devices(run: Run) -> dict[tuple[str, str], int]:
+        return {(c["chip"], c["kind"]): c["devices"] for c in by_chip(run).iter_rows(named=True)}
+
+    was, now = devices(before), devices(after)
+    verb = {"lease": "leased at once", "sale": "sold"}
+    return [
+        Change("placed", f"{now.get(key, 0):,} {key[0]} {verb[key[1]]} (was: {was.get(key, 0):,})", "", "")
+        for key in sorted(was.keys() | now.keys(), key=lambda k: -abs(was.get(k, 0) - now.get(k, 0)))
+        if abs(was.get(key, 0) - now.get(key, 0)) > 0.005 * max(was.get(key, 0), now.get(key, 0))
     ]
 
 

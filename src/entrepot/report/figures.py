@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import polars as pl
 
-from entrepot.report.format import from_micro
+from entrepot.market import supply_demand
+from entrepot.report.format import from_micro, percent
 from entrepot.report.records import Run
 from entrepot.report.tables import chip_name, site_name, utilisation
 
@@ -55,9 +57,33 @@ class Chart:
 def _axis(run: Run) -> dict[str, object]:
     periods = run.clearing.book.periods
     steps: list[dict[str, object]] = []
+    names = _steps(run)
     for name, n in periods.group_by("step", maintain_order=True).agg(pl.len()).iter_rows():
-        steps.append({"name": str(name), "n": int(n)})
+        steps.append({"name": names.get(str(name), str(name)), "n": int(n)})
     return {"steps": steps, "hour": [int(h) for h in periods["hour"]]}
+
+
+def _steps(run: Run) -> dict[str, str]:
+    """Return a reader's name for each step that is written as its first day: ``Jul–Sep 2025``."""
+    horizon = run.scenario.horizon
+    names = {}
+    for start, end in itertools.pairwise(horizon.step_starts):
+        last = end - dt.timedelta(days=1)
+        if horizon.step in {"month", "quarter", "all"} and start.day == 1 and end.day == 1:
+            head = f"{start:%b}" if start.year == last.year else f"{start:%b %Y}"
+            names[start.isoformat()] = (
+                f"{start:%b %Y}"
+                if start.month == last.month and start.year == last.year
+                else f"{head}–{last:%b %Y}"
+            )
+        else:
+            names[start.isoformat()] = f"{start.day} {start:%b %Y}"
+    return names
+
+
+def _when(run: Run, period: int) -> str:
+    at = run.clearing.book.periods.row(period, named=True)
+    return f"{_steps(run).get(str(at['step']), str(at['step']))}, {at['hour']:02d}:00 UTC"
 
 
 def price_charts(run: Run) -> tuple[Chart, ...]:
@@ -76,13 +102,12 @@ def price_charts(run: Run) -> tuple[Chart, ...]:
             every += list(at.values())
             series.append({"name": name, "values": [_plain(at.get(t)) for t in range(len(labels))]})
             cells.append([_cell(at.get(t)) for t in range(len(labels))])
-        low, high = _extremes(every)
         charts.append(
             Chart(
                 id=f"price-{n}",
                 title=chip,
-                summary=f"Clearing price of leased {chip} by hour: between {low} and {high} "
-                f"{clearing.book.currency} per device-hour in {len(names)} pool{'s' if len(names) > 1 else ''}.",
+                summary=_range(every, clearing.book.currency)
+                + (f" in {len(names)} pools." if len(names) > 1 else "."),
                 spec={
                     "kind": "hours",
                     "unit": f"{clearing.book.currency} per device-hour",
@@ -101,7 +126,7 @@ def price_charts(run: Run) -> tuple[Chart, ...]:
 
 
 def utilisation_charts(run: Run) -> tuple[Chart, ...]:
-    """Return one stacked chart per holder and chip: what its devices do, hour by hour."""
+    """Return one stacked chart per holder and chip whose use changes over the day: what its devices do, hour by hour."""
     table = utilisation(run)
     labels = [str(x) for x in run.clearing.book.periods["label"]]
     charts = []
@@ -112,12 +137,14 @@ def utilisation_charts(run: Run) -> tuple[Chart, ...]:
         held = max((int(v) for v in total["held"]), default=0)
         shares = {use: sum(values[use]) / max(1, sum(int(v) for v in total["held"])) for use in _USES}
         shown = [use for use in _USES if any(values[use])]
+        if all(len(set(values[use])) == 1 for use in shown):
+            continue  # the same all day: the table of holdings says it
         charts.append(
             Chart(
                 id=f"use-{n}",
                 title=f"{holder}: {chip}",
                 summary=f"{held:,} devices: "
-                + ", ".join(f"{_USE_WORDS[use]} {100 * shares[use]:.0f}%" for use in shown)
+                + ", ".join(f"{_USE_WORDS[use]} {percent(shares[use], places=0)}" for use in shown)
                 + " on the mean of the hours shown.",
                 spec={
                     "kind": "hours",
@@ -158,12 +185,11 @@ def curve_charts(run: Run) -> tuple[Chart, ...]:
         )
         period = int(of_chip["period"][0])
         at = of_chip.filter(pl.col("period") == period)
-        supply = _supply(run, chip, period)
-        demand = _demand(run, chip, period)
-        if not supply and not demand:
-            continue
+        orders = supply_demand(run.clearing, chip, period).select("side", "devices", "price", "order").rows()
+        supply = [list(order[1:]) for order in orders if order[0] == "supply"]
+        demand = [list(order[1:]) for order in orders if order[0] == "demand"]
         prices = sorted({int(p) for p in at["price_micro"]})
-        name, label = chip_name(chip), str(book.periods["label"][period])
+        name = chip_name(chip)
         placed = int(at["supplied"].sum())
         offered = int(at["offered"].sum())
         ends = dict.fromkeys(f"{from_micro(p):,.2f}" for p in (prices[0], prices[-1]))
@@ -171,14 +197,14 @@ def curve_charts(run: Run) -> tuple[Chart, ...]:
         charts.append(
             Chart(
                 id=f"curve-{n}",
-                title=f"{name}, {label}",
+                title=f"{name}, {_when(run, period)}",
                 summary=f"{placed:,} of {offered:,} devices on offer are taken, at {words} {book.currency} per "
                 "device-hour.",
                 spec={
                     "kind": "curve",
                     "unit": f"{book.currency} per device-hour",
-                    "supply": [[q, float(from_micro(p)), who] for who, q, p in supply],
-                    "demand": [[q, float(from_micro(p)), who] for who, q, p in demand],
+                    "supply": supply,
+                    "demand": demand,
                     "prices": [float(from_micro(p)) for p in prices],
                     "placed": placed,
                 },
@@ -189,37 +215,12 @@ def curve_charts(run: Run) -> tuple[Chart, ...]:
                     Column(f"{book.currency} per device-hour", numeric=True),
                 ),
                 rows=tuple(
-                    (side, who, f"{q:,.0f}", f"{from_micro(p):,.4f}")
-                    for side, orders in (("offered", supply), ("wanted", demand))
-                    for who, q, p in orders
+                    ("offered" if side == "supply" else "wanted", who, f"{q:,.0f}", f"{p:,.4f}")
+                    for side, q, p, who in orders
                 ),
             )
         )
     return tuple(charts)
-
-
-def _supply(run: Run, chip: str, period: int) -> list[tuple[str, float, int]]:
-    lots = run.clearing.book.lots
-    found = [
-        (str(x["lot"]), float(run.capacity[i, period]), int(x["ask_micro"]))
-        for i, x in enumerate(lots.iter_rows(named=True))
-        if x["accelerator"] == chip and x["kind"] == "lease" and run.capacity[i, period] > 0
-    ]
-    return sorted(found, key=lambda order: (order[2], order[0]))
-
-
-def _demand(run: Run, chip: str, period: int) -> list[tuple[str, float, int]]:
-    book = run.clearing.book
-    mine = np.array(
-        [x["accelerator"] == chip and x["kind"] == "lease" for x in book.lots.iter_rows(named=True)]
-    )
-    found = []
-    for b, bid in enumerate(book.bids.iter_rows(named=True)):
-        best = float(book.rate[book.bid_class[b], book.lot_class[mine]].max(initial=0.0))
-        wanted = float(run.demand[b, period])
-        if best > 0 and wanted > 0:
-            found.append((str(bid["bid"]), wanted / best, round(bid["limit_micro"] * best)))
-    return sorted(found, key=lambda order: (-order[2], order[0]))
 
 
 def pool_lots(run: Run, pool: int) -> list[str]:
@@ -246,7 +247,10 @@ def _cell(micro: int | None) -> str:
     return "" if micro is None else f"{from_micro(micro):,.4f}"
 
 
-def _extremes(micro: Sequence[int]) -> tuple[str, str]:
+def _range(micro: Sequence[int], currency: str) -> str:
     if not micro:
-        return "none", "none"
-    return f"{from_micro(min(micro)):,.2f}", f"{from_micro(max(micro)):,.2f}"
+        return "Never on offer"
+    low, high = f"{from_micro(min(micro)):,.2f}", f"{from_micro(max(micro)):,.2f}"
+    if low == high:
+        return f"{low} {currency} per device-hour in every hour on offer"
+    return f"{low} to {high} {currency} per device-hour"

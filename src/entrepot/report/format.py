@@ -64,9 +64,9 @@ def from_micro(micro: int) -> Decimal:
     return Decimal(micro).scaleb(-6)
 
 
-def from_minor(minor: int, currency: str) -> Decimal:
-    """Return an amount in integer minor units (fen, cent) as a decimal number of the currency, exactly."""
-    return Decimal(minor).scaleb(-minor_digits(currency))
+def from_minor(minor: int, digits: int) -> Decimal:
+    """Return an amount in integer minor units (fen, cent) of so many decimal digits as a decimal number, exactly."""
+    return Decimal(minor).scaleb(-digits)
 
 
 def count(value: int) -> Shown:
@@ -128,6 +128,8 @@ def work(mtok: float | None) -> Shown:
     if mtok is None or not math.isfinite(mtok):
         return Shown(ABSENT, "not known")
     amount = Decimal(repr(float(mtok)))
+    if amount == 0:
+        return Shown("0", "no output tokens")
     for exponent, unit in _WORK_SCALES:
         if abs(amount) >= Decimal(10) ** exponent or exponent == 0:
             return Shown(

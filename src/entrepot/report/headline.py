@@ -17,6 +17,9 @@ from entrepot.report.tables import who_got_what
 __all__ = ["DateCard", "Headline", "Point", "headlines", "lede", "strip"]
 
 
+_NEARLY_ALL = 0.99  # of a bid's work: what whole node blocks leave over
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """One figure on one date."""
@@ -53,14 +56,19 @@ def lede(run: Run) -> str:
     """Return the outcome in two sentences."""
     table = who_got_what(run).filter(pl.col("served_share").is_not_null())
     shares = [float(s) for s in table["served_share"]]
-    full = sum(s >= 1 - 1e-9 for s in shares)
+    full = sum(s >= _NEARLY_ALL for s in shares)
     none = sum(s <= 1e-9 for s in shares)
     o = outline(run)
     if o.served_share is None:
         return "Nobody asks for work."
-    found = zip((full, len(shares) - full - none, none), ("in full", "in part", "not at all"), strict=True)
+    in_full = (
+        "in full"
+        if all(s < _NEARLY_ALL or s >= 1 - 1e-9 for s in shares)
+        else "in full but for a rest below 1%"
+    )
+    found = zip((full, len(shares) - full - none, none), (in_full, "in part", "not at all"), strict=True)
     bids = ", ".join(f"{n} {how}" for n, how in found if n)
-    served = f"{percent(o.served_share)} of the work asked for is served: of {len(shares)} bids {bids}."
+    served = f"{percent(o.served_share)} of the work asked for is served: of {len(shares)} {'bids' if len(shares) != 1 else 'bid'}, {bids}."
     moved = []
     if o.devices_sold:
         moved.append(f"{o.devices_sold:,} accelerators are sold")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -17,6 +18,7 @@ from entrepot.report.rulings import matrix, rulings
 from entrepot.report.tables import (
     chip_name,
     party_name,
+    party_short,
     prices_summary,
     trades,
     unserved,
@@ -64,7 +66,7 @@ def page(story: Story) -> dict[str, object]:
         "dates": dates_compared(story).to_dicts(),
         "several_dates": len(story.dates) > 1,
         "bids": _bids(run),
-        "lots": who_sold_what(run).to_dicts(),
+        "lots": _lots(run),
         "prices": [{**p, "lots": figures.pool_lots(run, p["pool"])} for p in prices_summary(run).to_dicts()],
         "work_prices": work_prices(run).to_dicts(),
         "charts": charts,
@@ -90,7 +92,7 @@ def page(story: Story) -> dict[str, object]:
         "verified": run.verification.ok,
         "solve_seconds": f"{run.clearing.solve_seconds:.2f}",
         "audit": run.audit,
-        "balances": (run.balances.columns, [[_text(v) for v in row] for row in run.balances.iter_rows()]),
+        "balances": _balances(run),
         "figures": _figures(run),
         "prices_on_record": _prices_on_record(run),
         "periods": run.clearing.book.periods.height,
@@ -99,17 +101,35 @@ def page(story: Story) -> dict[str, object]:
 
 
 def _bids(run: Run) -> list[dict[str, object]]:
-    deals = trades(run).to_dicts()
+    seller = {x.id: party_short(run, x.seller) for x in run.scenario.lots}
+    buyer = {b.id: party_short(run, b.buyer) for b in run.scenario.bids}
+    deals = [{**t, "seller": seller[t["lot"]]} for t in trades(run).to_dicts()]
     why = {r["bid"]: r["reason"] for r in unserved(run).iter_rows(named=True)}
     return [
         {
             **bid,
+            "buyer": buyer[bid["bid"]],
             "model": _model_name(str(bid["model"])) if bid["model"] else "",
             "deals": [t for t in deals if t["bid"] == bid["bid"]],
-            "why": why.get(bid["bid"], ""),
+            "why": _head(why.get(bid["bid"], "")),
+            "unserved": None if bid["served_share"] is None else 1.0 - bid["served_share"],
         }
         for bid in who_got_what(run).to_dicts()
     ]
+
+
+def _lots(run: Run) -> list[dict[str, object]]:
+    seller = {x.id: party_short(run, x.seller) for x in run.scenario.lots}
+    why = dict(run.clearing.rejected.filter(pl.col("side") == "lot").select("order", "reason").iter_rows())
+    return [
+        {**lot, "seller": seller[lot["lot"]], "why": _head(why.get(lot["lot"], ""))}
+        for lot in who_sold_what(run).to_dicts()
+    ]
+
+
+def _head(reason: str) -> str:
+    """Return the reason up to its colon: the rest stands where orders that did not clear are listed."""
+    return reason.split(":", maxsplit=1)[0]
 
 
 def _model_name(model: str) -> str:
@@ -123,13 +143,15 @@ def _use(run: Run) -> list[dict[str, object]]:
         pl.int_range(pl.len(), dtype=pl.Int64).alias("period"), pl.col("hours")
     )
     uses = ["held", "own_use", "reserve", "sold", "leased", "idle"]
-    return (
+    holder = {h.id: party_short(run, h.party) for h in run.scenario.holdings}
+    table = (
         utilisation(run)
         .join(hours, on="period")
         .group_by("holding", "holder", "chip", "site", maintain_order=True)
         .agg(*((pl.col(u) * pl.col("hours")).sum() / pl.col("hours").sum() for u in uses))
         .to_dicts()
     )
+    return [{**row, "holder": holder[row["holding"]]} for row in table]
 
 
 def _law(run: Run) -> str:
@@ -164,29 +186,37 @@ def _own_unserved(run: Run) -> list[dict[str, object]]:
 
 
 def _rates(run: Run) -> list[dict[str, object]]:
-    """Group the rates by service, best first, with what an interval bar needs: shares of the service's largest."""
-    groups: list[dict[str, object]] = []
+    """Group the rates by service, best first, with what an interval bar needs; services with the same rates share a block."""
+    groups: dict[object, dict[str, object]] = {}
+    names: dict[object, list[str]] = {}
     for key, part in run.rates.group_by("service", maintain_order=True):
+        service = run.scenario.services.get(str(key[0]))
+        limits = None if service is None else (service.ttft_ms, service.tpot_ms)
+        ordered = part.sort(
+            "mtok_per_device_hour_central", "accelerator", descending=[True, False], nulls_last=True
+        )
+        same = (limits, tuple(ordered.drop("service").rows()))
+        names.setdefault(same, []).append(str(key[0]))
         top = part["mtok_per_device_hour_high"].max()
         scale = float(top) if isinstance(top, float) and top > 0 else 1.0
-        rows = []
-        for r in part.sort("mtok_per_device_hour_central", descending=True, nulls_last=True).iter_rows(
-            named=True
-        ):
-            ends = [r[f"mtok_per_device_hour_{end}"] for end in ("low", "central", "high")]
-            rows.append(
-                {
-                    **r,
-                    "chip": chip_name(r["accelerator"]),
-                    "at": None if ends[1] is None else [100.0 * min(1.0, float(e) / scale) for e in ends],
-                }
-            )
-        service = run.scenario.services.get(str(key[0]))
-        name = "" if service is None else _model_name(service.model)
-        groups.append(
-            {"service": str(key[0]), "about": service, "model": name, "rows": rows, "top": number(scale)}
-        )
-    return groups
+        groups[same] = {
+            "services": names[same],
+            "about": service,
+            "model": "" if service is None else _model_name(service.model),
+            "rows": [_rate_row(r, scale) for r in ordered.iter_rows(named=True)],
+            "top": number(scale, digits=3),
+        }
+    return list(groups.values())
+
+
+def _rate_row(row: Mapping[str, object], scale: float) -> dict[str, object]:
+    ends = [row[f"mtok_per_device_hour_{end}"] for end in ("low", "central", "high")]
+    known = [100.0 * min(1.0, end / scale) for end in ends if isinstance(end, float)]
+    return {
+        **row,
+        "chip": chip_name(str(row["accelerator"])),
+        "at": known if len(known) == len(ends) else None,
+    }
 
 
 def _disputes(run: Run) -> tuple[Dispute, ...]:
@@ -213,7 +243,16 @@ def _prices_on_record(run: Run) -> list[tuple[str, tuple[Price, ...]]]:
     return [(name, prices) for name, prices in found if prices]
 
 
-def _text(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, int):
-        return "" if value is None else str(value)
-    return f"{value:,}"
+def _balances(run: Run) -> list[dict[str, object]]:
+    """Return the ledger's balances: one row per account and commodity, its time slots summed up."""
+    table = run.balances
+    if not {"account", "commodity", "quantity", "slot"} <= set(table.columns):
+        return []
+    timeless = pl.col("slot").fill_null("") == ""
+    grouped = table.group_by("account", "commodity", maintain_order=True).agg(
+        pl.col("quantity").filter(timeless).sum().alias("standing"),
+        pl.col("quantity").filter(~timeless).len().alias("slots"),
+        pl.col("quantity").filter(~timeless).min().alias("lowest"),
+        pl.col("quantity").filter(~timeless).max().alias("highest"),
+    )
+    return grouped.to_dicts()

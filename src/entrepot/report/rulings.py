@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from entrepot.controls.records import Decision
+from entrepot.controls.records import Decision, Reason
 from entrepot.report.compare import outcome_words
 from entrepot.report.records import Run
-from entrepot.report.tables import chip_name, party_name, site_name
+from entrepot.report.tables import chip_name, party_short, site_name
 
 __all__ = ["Matrix", "Ruling", "matrix", "rulings"]
 
@@ -33,6 +33,14 @@ class Ruling:
     citation: str
     reason: str
     pairs: tuple[tuple[str, str], ...]
+
+    @property
+    def deciding(self) -> tuple[Reason, ...]:
+        """Return the reasons that decided, each with its paragraph."""
+        decision = self.example
+        if decision is None:
+            return ()
+        return tuple(r for r in decision.reasons if r.outcome is decision.outcome)
 
     @property
     def grouped(self) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
@@ -99,11 +107,11 @@ def matrix(run: Run, found: Sequence[Ruling]) -> Matrix:
             chip_name(x["accelerator"]),
             site_name(run, x["site"]),
             x["kind"],
-            party_name(run, x["seller"]),
+            party_short(run, x["seller"]),
         )
         cells = tuple(of_pair[x["lot"], bids[b]["bid"]] for b, _ in bid_rows)
         rows.append((_more(x["lot"], n), " · ".join(about), cells))
-    heads = tuple((_more(bids[b]["bid"], n), party_name(run, bids[b]["buyer"])) for b, n in bid_rows)
+    heads = tuple((_more(bids[b]["bid"], n), party_short(run, bids[b]["buyer"])) for b, n in bid_rows)
     return Matrix(heads, tuple(rows), grouped)
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "Schema",
     "chip_name",
     "party_name",
+    "party_short",
     "permits_summary",
     "prices_summary",
     "site_name",
@@ -58,6 +59,14 @@ def party_name(run: Run, party: str) -> str:
     return party if known is None else known.name
 
 
+def party_short(run: Run, party: str) -> str:
+    """Return a party's name up to its first comma, where that tells it apart: ``Alder`` of ``Alder, holder of ...``."""
+    full = party_name(run, party)
+    short = full.split(",", maxsplit=1)[0]
+    same = sum(p.name.split(",", maxsplit=1)[0] == short for p in run.scenario.parties.values())
+    return short if same <= 1 else full
+
+
 def site_name(run: Run, site: str) -> str:
     """Return a site's name, or its id where the scenario has no such site."""
     known = run.scenario.sites.get(site)
@@ -91,7 +100,7 @@ def who_got_what(run: Run) -> pl.DataFrame:
     device_hours: dict[str, int] = {}
     for t in run.clearing.trades.iter_rows(named=True):
         bid = t["bid"]
-        paid[bid] = paid.get(bid, Decimal(0)) + from_minor(t["payment_minor"], book.currency)
+        paid[bid] = paid.get(bid, Decimal(0)) + from_minor(t["payment_minor"], book.minor_digits)
         device_hours[bid] = device_hours.get(bid, 0) + t["device_hours"]
         if t["kind"] == "sale":
             worth = from_micro(residual[t["lot"]] * t["devices_max"])
@@ -157,7 +166,7 @@ def trades(run: Run) -> pl.DataFrame:
                 "mtok_max": t["device_hours"] * reach if reach > 0 else None,
                 "unit_price": from_micro(t["unit_price_micro"]),
                 "unit": _unit(t["kind"]),
-                "paid": from_minor(t["payment_minor"], currency),
+                "paid": from_minor(t["payment_minor"], run.clearing.book.minor_digits),
                 "currency": currency,
             }
         )
@@ -190,7 +199,7 @@ def who_sold_what(run: Run) -> pl.DataFrame:
     received: dict[str, Decimal] = {}
     for t in run.clearing.trades.iter_rows(named=True):
         received[t["lot"]] = received.get(t["lot"], Decimal(0)) + from_minor(
-            t["payment_minor"], book.currency
+            t["payment_minor"], book.minor_digits
         )
     rows = []
     for i, x in enumerate(book.lots.iter_rows(named=True)):
@@ -349,8 +358,8 @@ def unserved(run: Run) -> pl.DataFrame:
         if left <= 1e-9 * max(1.0, r["demand_mtok"]):
             continue
         reason = why.get(r["bid"])
-        if not may.get(r["bid"], False):
-            reason = "no lot may lawfully serve it without a licence or a missing fact"
+        if reason is None and not may.get(r["bid"], False):
+            reason = "no lawful capacity: no lot is permitted to serve it"
         if reason is None:
             reason = "what it may use is scarce in some hours, or dearer than its limit"
         rows.append({"who": r["buyer"], "service": r["service"], "bid": r["bid"], "unserved_mtok": left,
