@@ -22,7 +22,7 @@ from .markets import SMALL, books, textbook
 _RELATIVE = 1e-6
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(books())
 def test_pooled_program_has_the_welfare_of_the_textbook_program(book: Book) -> None:
     """Second opinion: one variable per lot, bid and period, no pools, no groups, solved by SciPy."""
@@ -30,7 +30,7 @@ def test_pooled_program_has_the_welfare_of_the_textbook_program(book: Book) -> N
     assert found == pytest.approx(expected, rel=_RELATIVE, abs=10)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(books())
 def test_published_prices_prove_the_optimum_of_the_divisible_market(book: Book) -> None:
     """Strong duality: the bound at the published prices is the textbook's optimum, up to whole micro-units of price."""
@@ -40,7 +40,7 @@ def test_published_prices_prove_the_optimum_of_the_divisible_market(book: Book) 
     assert clearing.certificate.bound_micro <= expected * (1 + 1e-5) + 1000
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(books(), st.integers(0, 10_000), st.sampled_from([0.0, 0.3, 1.0, 3.0]))
 def test_any_prices_give_a_bound(book: Book, seed: int, spread: float) -> None:
     """Weak duality is arithmetic: even absurd prices, not found by any solver, never prove too little."""

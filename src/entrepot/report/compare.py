@@ -10,7 +10,7 @@ import polars as pl
 
 from entrepot.report.format import from_micro, from_minor, percent, price
 from entrepot.report.records import Run, Story
-from entrepot.report.tables import Schema, chip_name, party_name, prices_summary, who_got_what
+from entrepot.report.tables import Schema, chip_name, party_short, prices_summary, who_got_what
 
 __all__ = [
     "Change",
@@ -246,7 +246,7 @@ def _offers(before: Run, after: Run) -> list[Change]:
     return [
         Change(
             "offer",
-            f"lot {lot} of {party_name(after, sellers[lot])} offers {now.get(lot, 0):,} devices (was: {was.get(lot, 0):,})",
+            f"lot {lot} of {party_short(after, sellers[lot])} offers {now.get(lot, 0):,} devices (was: {was.get(lot, 0):,})",
             "",
             "",
         )
@@ -262,7 +262,9 @@ def _placed(before: Run, after: Run) -> list[Change]:
     was, now = devices(before), devices(after)
     verb = {"lease": "leased at once", "sale": "sold"}
     return [
-        Change("placed", f"{now.get(key, 0):,} {key[0]} {verb[key[1]]} (was: {was.get(key, 0):,})", "", "")
+        Change(
+            "placed", f"{_many(now.get(key, 0))} {key[0]} {verb[key[1]]} (was: {was.get(key, 0):,})", "", ""
+        )
         for key in sorted(was.keys() | now.keys(), key=lambda k: -abs(was.get(k, 0) - now.get(k, 0)))
         if abs(was.get(key, 0) - now.get(key, 0)) > 0.005 * max(was.get(key, 0), now.get(key, 0))
     ]
@@ -271,7 +273,8 @@ def _placed(before: Run, after: Run) -> list[Change]:
 def _served(before: Run, after: Run) -> list[Change]:
     def shares(run: Run) -> dict[str, tuple[str, float]]:
         table = who_got_what(run).filter(pl.col("served_share").is_not_null())
-        return {b: (who, s) for b, who, s in table.select("bid", "buyer", "served_share").iter_rows()}
+        buyer = {b.id: party_short(run, b.buyer) for b in run.scenario.bids}
+        return {b: (buyer[b], s) for b, s in table.select("bid", "served_share").iter_rows()}
 
     was, now = shares(before), shares(after)
     return [
@@ -307,6 +310,10 @@ def _prices(before: Run, after: Run) -> list[Change]:
         text = f"{chip} at {site} ({kind}): mean {price(new[0], currency)} per {new[1]}, {rise}"
         found.append(Change("price", text, "", ""))
     return found
+
+
+def _many(devices: int) -> str:
+    return f"{devices:,}" if devices else "no"
 
 
 def _some(names: Sequence[str], most: int = 4) -> str:

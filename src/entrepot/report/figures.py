@@ -12,7 +12,7 @@ import polars as pl
 from entrepot.market import supply_demand
 from entrepot.report.format import from_micro, percent
 from entrepot.report.records import Run
-from entrepot.report.tables import chip_name, site_name, utilisation
+from entrepot.report.tables import chip_name, party_short, site_name, utilisation
 
 __all__ = ["Chart", "Column", "curve_charts", "pool_lots", "price_charts", "utilisation_charts"]
 
@@ -127,7 +127,10 @@ def price_charts(run: Run) -> tuple[Chart, ...]:
 
 def utilisation_charts(run: Run) -> tuple[Chart, ...]:
     """Return one stacked chart per holder and chip whose use changes over the day: what its devices do, hour by hour."""
-    table = utilisation(run)
+    holder_of = {h.id: party_short(run, h.party) for h in run.scenario.holdings}
+    table = utilisation(run).with_columns(
+        pl.col("holding").replace_strict(holder_of, return_dtype=pl.String).alias("holder")
+    )
     labels = [str(x) for x in run.clearing.book.periods["label"]]
     charts = []
     for n, (key, part) in enumerate(table.group_by("holder", "chip", maintain_order=True)):

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import polars as pl
 
-from entrepot.report.compare import Change, Outline, changes, outline
+from entrepot.report.compare import Change, Outline, by_chip, changes, outline
 from entrepot.report.format import Shown, count, day, gap, money, number, percent, price
 from entrepot.report.records import Run, Story
 from entrepot.report.tables import who_got_what
@@ -48,6 +48,7 @@ class DateCard:
     iso: str
     note: str
     told: bool
+    placed: tuple[str, ...]  # of the first date only: what changes hands
     changes: tuple[Change, ...]
     more: int
 
@@ -141,6 +142,13 @@ def _points(
     )
 
 
+def _placed(run: Run) -> tuple[str, ...]:
+    verb = {"lease": "leased at once", "sale": "sold"}
+    return tuple(
+        f"{c['devices']:,} {c['chip']} {verb[c['kind']]}" for c in by_chip(run).iter_rows(named=True)
+    )
+
+
 def strip(story: Story, most: int = 6) -> tuple[DateCard, ...]:
     """Return the dates in order, each with what changed since the one before."""
     cards = []
@@ -153,6 +161,7 @@ def strip(story: Story, most: int = 6) -> tuple[DateCard, ...]:
                 iso=date.isoformat(),
                 note=run.scenario.dates.get(date, ""),
                 told=date == story.main.scenario.as_of,
+                placed=() if i else _placed(run),
                 changes=found[:most],
                 more=len(found) - len(found[:most]),
             )

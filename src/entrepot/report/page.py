@@ -44,6 +44,11 @@ class Dispute:
         """Whether somebody denies what somebody asserts."""
         return len({claim.stance for claim in self.claims}) > 1
 
+    @property
+    def denied(self) -> bool:
+        """Whether nobody asserts it here, and somebody denies it."""
+        return {claim.stance for claim in self.claims} == {"denies"}
+
 
 def page(story: Story) -> dict[str, object]:
     """Return everything that the templates name, for one story."""

@@ -179,16 +179,25 @@
   }
   draw();
 
-  var waiting = 0;
-  window.addEventListener("resize", function () {
-    clearTimeout(waiting);
-    waiting = setTimeout(function () { drawn.forEach(function (chart) { chart.resize(); }); }, 120);
-  });
+  var widths = boxes.map(function (box) { return box.clientWidth; });
+  function fit() {
+    boxes.forEach(function (box, i) {
+      if (box.clientWidth === widths[i]) return;
+      widths[i] = box.clientWidth;
+      drawn[i].resize();
+    });
+  }
+  if ("ResizeObserver" in window) {
+    var watch = new ResizeObserver(fit);
+    boxes.forEach(function (box) { watch.observe(box); });
+  } else {
+    window.addEventListener("resize", fit);
+  }
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   window.addEventListener("beforeprint", function () {
     document.documentElement.classList.add("light");
     draw();
-    drawn.forEach(function (chart) { chart.resize({ width: 330 }); });
+    drawn.forEach(function (chart) { chart.resize({ width: 310 }); });
   });
   window.addEventListener("afterprint", function () {
     document.documentElement.classList.remove("light");
