@@ -12,15 +12,15 @@ from scipy import optimize, sparse
 
 from entrepot.market import clear, verify
 from entrepot.market.instances import Shape, instance
-from entrepot.market.pool import Pooled, pool
-from entrepot.market.records import Book
+from entrepot.market.pool import pool
+from entrepot.market.records import MICRO, Book
 from entrepot.market.solve import solve
 
 __all__ = ["run"]
 
 F64: TypeAlias = NDArray[np.float64]
 
-_PATIENCE_S = 45.0  # for the textbook form
+_PATIENCE_S = 40.0  # for the textbook form
 _COLUMNS_MAX = 2_000_000  # of the textbook form; more is not tried
 
 
@@ -28,7 +28,7 @@ def run(console_print: Callable[[str], None]) -> None:
     """Clear synthetic markets of three sizes, and one of a day in node blocks; print seconds, ratios and gaps."""
     clear(instance(Shape(orders=200)))  # imports and first calls are no part of any figure
     console_print("one period, every order divisible down to one device; 144 pools, 48 groups of bids")
-    for orders in (1_000, 10_000, 100_000):
+    for orders in (1_000, 3_000, 10_000, 100_000):
         _one_period(orders, console_print)
     console_print("24 periods, nodes of 8")
     for name, shape in (
@@ -43,34 +43,35 @@ def run(console_print: Callable[[str], None]) -> None:
 
 
 def _one_period(orders: int, console_print: Callable[[str], None]) -> None:
+    """Compare one size with SciPy's linprog on the textbook form and on a grouped form of the same program."""
     book = instance(Shape(orders=orders), 0)
     start = time.perf_counter()
     pooled = pool(book)
-    solved = solve(pooled, book.hours)
+    found = solve(pooled, book.hours).objective_micro
     own = time.perf_counter() - start
     console_print(f"  {orders:,} orders: {_whole_way(book)}")
-    columns = int((book.rate > 0)[book.bid_class].sum(axis=1).sum())
-    if columns > _COLUMNS_MAX:
+    console_print(f"    optimum of the divisible market: {own:.2f} s")
+    textbook_columns = int((book.rate > 0).sum(axis=1)[book.bid_class].sum()) + book.lots.height
+    for name, columns, program in (
+        ("pools x bids, as in a textbook", textbook_columns, _textbook),
+        ("pools x groups, as here but whole", int((book.rate > 0).sum()) + orders, _grouped),
+    ):
+        if columns > _COLUMNS_MAX:
+            console_print(f"    SciPy, {name}: skipped, {columns:,} columns; see the size before")
+            continue
+        start = time.perf_counter()
+        other = program(book)
+        theirs = time.perf_counter() - start
+        if other is None:
+            console_print(f"    SciPy, {name}: not finished in {theirs:.0f} s, {columns:,} columns")
+            continue
+        apart = abs(other / found - 1)
+        if apart > 1e-6:
+            raise AssertionError(f"the two optima differ by {apart:.1e}")
         console_print(
-            f"    optimum alone {own:.2f} s; the textbook form has {columns:,} columns and was not tried: SciPy takes"
-            f" more than 60 s"
+            f"    SciPy, {name}: {theirs:.2f} s, {theirs / own:.1f} times as long, {columns:,} columns; welfare equal to"
+            f" {apart:.0e}"
         )
-        return
-    start = time.perf_counter()
-    other = _textbook(book, pooled)
-    theirs = time.perf_counter() - start
-    if other is None:
-        console_print(
-            f"    optimum alone {own:.2f} s; SciPy not finished in {theirs:.0f} s ({columns:,} columns)"
-        )
-        return
-    apart = abs(other / solved.objective_micro - 1)
-    if apart > 1e-6:
-        raise AssertionError(f"the two optima differ by {apart:.1e}")
-    console_print(
-        f"    optimum alone {own:.2f} s; SciPy's linprog {theirs:.2f} s on {columns:,} columns: {theirs / own:.0f} times"
-        f" as long; welfare equal to {apart:.0e}"
-    )
 
 
 def _whole_way(book: Book) -> str:
@@ -91,24 +92,52 @@ def _whole_way(book: Book) -> str:
     )
 
 
-def _textbook(book: Book, pooled: Pooled) -> float | None:
-    """Return the optimum, micro: devices of every pool for every bid, one row per pool and per bid; None if too slow."""
-    rate = book.rate[book.bid_class][:, book.lot_class[np.unique(pooled.lot_pool, return_index=True)[1]]]
+def _textbook(book: Book) -> float | None:
+    """Return the optimum, micro: devices of every pool for every bid, a row per pool and per bid; None if too slow."""
+    rate = book.rate[book.bid_class]
     bid, k = np.nonzero(rate > 0)
     lots, bids, pools = book.lots.height, book.bids.height, rate.shape[1]
-    ask, limit = book.lots["ask_micro"].to_numpy() / 1e6, book.bids["limit_micro"].to_numpy() / 1e6
+    ask, limit = book.lots["ask_micro"].to_numpy() / MICRO, book.bids["limit_micro"].to_numpy() / MICRO
     edges = np.arange(len(bid))
-    row = np.concatenate([k, pools + bid, pooled.lot_pool])
+    row = np.concatenate([k, pools + bid, book.lot_class])
     column = np.concatenate([edges, edges, len(bid) + np.arange(lots)])
     value: F64 = np.concatenate([np.ones(len(bid)), rate[bid, k], -np.ones(lots)])
-    found = optimize.linprog(
+    return _linprog(
         np.concatenate([-limit[bid] * rate[bid, k], ask]),
-        A_ub=sparse.csr_array((value, (row, column)), shape=(pools + bids, len(bid) + lots)),
-        b_ub=np.concatenate([np.zeros(pools), book.demand[:, 0]]),
-        bounds=np.concatenate(
-            [np.tile([[0.0, np.inf]], (len(bid), 1)), np.stack([np.zeros(lots), book.capacity[:, 0]], axis=1)]
+        sparse.csr_array((value, (row, column)), shape=(pools + bids, len(bid) + lots)),
+        np.concatenate([np.zeros(pools), book.demand[:, 0]]),
+        np.concatenate([np.full(len(bid), np.inf), book.capacity[:, 0]]),
+    )
+
+
+def _grouped(book: Book) -> float | None:
+    """Return the optimum, micro, from flows between classes and one column per order; None if too slow."""
+    group, k = np.nonzero(book.rate > 0)
+    flows, (groups, pools) = len(group), book.rate.shape
+    lots, bids = book.lots.height, book.bids.height
+    flow, bid, lot = np.arange(flows), flows + np.arange(bids), flows + bids + np.arange(lots)
+    row = np.concatenate([group, book.bid_class, groups + k, groups + book.lot_class])
+    value = np.concatenate([-book.rate[group, k], np.ones(bids), np.ones(flows), -np.ones(lots)])
+    ask, limit = book.lots["ask_micro"].to_numpy() / MICRO, book.bids["limit_micro"].to_numpy() / MICRO
+    return _linprog(
+        np.concatenate([np.zeros(flows), -limit, ask]),
+        sparse.csr_array(
+            (value, (row, np.concatenate([flow, bid, flow, lot]))),
+            shape=(groups + pools, flows + bids + lots),
         ),
+        np.zeros(groups + pools),
+        np.concatenate([np.full(flows, np.inf), book.demand[:, 0], book.capacity[:, 0]]),
+    )
+
+
+def _linprog(cost: F64, matrix: sparse.csr_array, right: F64, upper: F64) -> float | None:
+    """Return the greatest welfare, micro; None if it takes longer than we wait."""
+    found = optimize.linprog(
+        cost,
+        A_ub=matrix,
+        b_ub=right,
+        bounds=np.stack([np.zeros(len(cost)), upper], axis=1),
         method="highs",
         options={"time_limit": _PATIENCE_S},
     )
-    return None if found.status != 0 else float(-found.fun * 1e6)
+    return None if found.status != 0 else float(-found.fun * MICRO)

@@ -113,7 +113,7 @@
       at += order[0];
       points.push([at, order[1], order[2], order[0]]);
     });
-    if (most && orders.length) points.push([at, most]);
+    if (orders.length) points.push([at, most]);
     return points;
   }
   function total(orders) { return orders.reduce(function (sum, order) { return sum + order[0]; }, 0); }
