@@ -69,7 +69,7 @@ bench: setup-dev  ## print speed as ratios against named alternatives in the sam
 LOCK := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate
 lock: $(UV)  ## resolve the dependencies again and pin them
 	$(UV) $(LOCK) --group build pyproject.toml -o requirements/run.txt
-	$(UV) $(LOCK) --group dev --group build pyproject.toml -o requirements/dev.txt
+	$(UV) $(LOCK) --extra pdf --extra postgres --group dev --group build pyproject.toml -o requirements/dev.txt
 	$(UV) $(LOCK) requirements/uv.in -o requirements/uv.txt
 	@! grep -nE '(https?|file)://|--(extra-)?index|--find-links' requirements/*.txt
 
