@@ -42,6 +42,7 @@ __all__ = [
     "clear",
     "compare",
     "decisions",
+    "explain",
     "load",
     "permits",
     "rates",
@@ -374,3 +375,17 @@ def compare(
     work = _mix(shape.id, mix, slo or Slo(None, None))
     table = performance.rates([work], _chips(chips), {shape.id: shape})
     return table.sort("mtok_per_device_hour_central", descending=True, nulls_last=True)
+
+
+def explain(
+    model: str,
+    chip: str,
+    *,
+    mix: str = "servegen-deepseek-r1",
+    slo: Slo | None = None,
+    engine: str = performance.DEFAULT_ENGINE,
+) -> pl.DataFrame:
+    """Return where the time of a request goes on one chip, by phase and kind of operation."""
+    shape = catalogue.model(model)
+    work = _mix(shape.id, mix, slo or Slo(None, None))
+    return performance.explain(work, catalogue.accelerator(chip), shape, engine=engine)

@@ -35,6 +35,7 @@ COMMANDS = [
     ("check", "--scenario", str(FLEET)),
     ("size", "--scenario", str(FLEET)),
     ("compare", "qwen3-32b", "--chips", "nvidia-h100-sxm5-80gb,nvidia-h20-sxm-96gb"),
+    ("performance", "explain", "qwen3-32b", "--chip", "nvidia-h20-sxm-96gb"),
     ("surplus", str(FLEET)),
     ("clear", str(FLEET)),
     ("verify", "RESULT"),

@@ -23,6 +23,7 @@ A first tour:
     entrepot check nvidia-h20-sxm-96gb --from US --to CN --on 2025-04-08
     entrepot size deepseek-r1 --requests-per-s 914 --chip h20-sxm-96gb
     entrepot compare deepseek-r1
+    entrepot performance explain deepseek-r1 --chip h20-sxm-96gb
     entrepot surplus examples/spring-2025
     entrepot clear examples/spring-2025 --save result
     entrepot verify result
@@ -79,6 +80,15 @@ app.command(
 )
 app.command(
     "entrepot.cli.work:compare", name="compare", group=_KNOW, help="Which chip is worth what for this work?"
+)
+_performance = App(
+    name="performance", help="The performance model: where the time goes, how good it is.", group=_KNOW
+)
+app.command(_performance)
+_performance.command(
+    "entrepot.cli.performance:explain",
+    name="explain",
+    help="Where does the time go, operation by operation?",
 )
 app.command(
     "entrepot.cli.market:surplus",

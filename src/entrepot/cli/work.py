@@ -14,16 +14,16 @@ from entrepot.cli.output import Output, emit, note
 from entrepot.errors import Fault, InputError
 from entrepot.performance.records import Slo
 
-__all__ = ["compare", "size"]
+__all__ = ["MIX", "compare", "limits", "size"]
 
-_MIX = "servegen-deepseek-r1"
+MIX = "servegen-deepseek-r1"
 
 
 def size(
     model: str | None = None,
     *,
     requests_per_s: float | None = None,
-    mix: str = _MIX,
+    mix: str = MIX,
     hourly: str | None = None,
     chip: str | None = None,
     ttft_ms: float | None = None,
@@ -60,7 +60,7 @@ def size(
         raise InputError(Fault("size", "MODEL or --requests-per-s not given", "Name both, or a --scenario."))
     _positive("--requests-per-s", requests_per_s)
     curve = [requests_per_s * c for c in demand.hourly(hourly)] if hourly else [requests_per_s]
-    table = api.size(model, curve, mix=mix, chips=_names(chip), slo=_slo(ttft_ms, tpot_ms))
+    table = api.size(model, curve, mix=mix, chips=_names(chip), slo=limits(ttft_ms, tpot_ms))
     if chip is None and show.output == "table":
         table = table.filter(table["devices_central"].is_not_null())
     emit(table.to_dicts(), kind="sizes", output=show)
@@ -70,7 +70,7 @@ def size(
 def compare(
     model: str,
     *,
-    mix: str = _MIX,
+    mix: str = MIX,
     chips: str | None = None,
     ttft_ms: float | None = None,
     tpot_ms: float | None = None,
@@ -92,7 +92,7 @@ def compare(
     tpot_ms: limit on the time per output token
     """
     show = output or Output()
-    table = api.compare(model, mix=mix, chips=_names(chips), slo=_slo(ttft_ms, tpot_ms))
+    table = api.compare(model, mix=mix, chips=_names(chips), slo=limits(ttft_ms, tpot_ms))
     if show.output != "table":
         emit(table.to_dicts(), kind="comparison", output=show)
         return
@@ -121,7 +121,8 @@ def _names(text: str | None) -> list[str] | None:
     return None if text is None else [t.strip() for t in text.split(",") if t.strip()]
 
 
-def _slo(ttft_ms: float | None, tpot_ms: float | None) -> Slo:
+def limits(ttft_ms: float | None, tpot_ms: float | None) -> Slo:
+    """Return the limits that a person asked for, each a positive number of milliseconds."""
     for option, value in (("--ttft-ms", ttft_ms), ("--tpot-ms", tpot_ms)):
         if value is not None:
             _positive(option, value)

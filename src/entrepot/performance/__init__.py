@@ -6,7 +6,7 @@ milliseconds by kind of operation.
 """
 
 from entrepot.performance.efficiency import Provenance, provenance
-from entrepot.performance.estimate import estimate
+from entrepot.performance.estimate import DEFAULT_ENGINE, estimate
 from entrepot.performance.explain import explain, roofline
 from entrepot.performance.operating import OperatingPoint, operating_point
 from entrepot.performance.rates import rates
@@ -14,6 +14,7 @@ from entrepot.performance.records import Binding, Estimate, Interval, Layout, Sl
 from entrepot.performance.size import Sizing, size
 
 __all__ = [
+    "DEFAULT_ENGINE",
     "Binding",
     "Estimate",
     "Interval",
