@@ -33,6 +33,7 @@ COMMANDS = [
     ("catalogue", "show", "deepseek-r1"),
     ("catalogue", "compare", "nvidia-h20-sxm-96gb", "huawei-ascend-910c"),
     ("check", "--scenario", str(FLEET)),
+    ("controls", "rules", "headquarters", "--on", "2024-06-01"),
     ("size", "--scenario", str(FLEET)),
     ("compare", "qwen3-32b", "--chips", "nvidia-h100-sxm5-80gb,nvidia-h20-sxm-96gb"),
     ("performance", "explain", "qwen3-32b", "--chip", "nvidia-h20-sxm-96gb"),

@@ -72,6 +72,13 @@ app.command(
     group=_KNOW,
     help="May this chip go from here to there, on this day, as a sale or as a lease?",
 )
+_controls = App(
+    name="controls", help="The dated export rules as data: list them, test them, compare days.", group=_KNOW
+)
+app.command(_controls)
+_controls.command(
+    "entrepot.cli.controls:rules", name="rules", help="The rules that are known, version by version."
+)
 app.command(
     "entrepot.cli.work:size",
     name="size",
