@@ -6,6 +6,7 @@ that attend, elements that stay in the cache. A model whose shape is not on reco
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from entrepot.catalogue.records import Model
@@ -63,6 +64,9 @@ class Shape:
     experts_per_token: int
     expert_width: int
     moe_layers: int
+    index_heads: int  # of a sparse-attention indexer; 0 without one
+    index_dim: int
+    index_top: int  # tokens that the main attention sees; 0 is all
     embedding: float  # input and output embedding as stored: once where they are tied
     head: float  # what the LM head streams
 
@@ -130,9 +134,18 @@ def shape(model: Model) -> Shape:
         experts_per_token=_n(model.experts_per_token),
         expert_width=width,
         moe_layers=built.routed_experts // (experts * expert) if experts and expert else 0,
+        index_heads=_n(model.index_heads),
+        index_dim=_n(model.index_head_dim),
+        index_top=_index_top(model),
         embedding=float(built.embedding + built.head),
         head=float(built.embedding),  # a tied head streams the embedding
     )
+
+
+def _index_top(model: Model) -> int:
+    """Tokens that a sparse-attention indexer keeps: ``mla (sparse, index top-2048)``; 0 without one."""
+    found = re.search(r"index top-(\d+)", model.attention)
+    return int(found.group(1)) if found and model.index_heads and model.index_head_dim else 0
 
 
 def _n(value: int | None) -> int:

@@ -19,13 +19,32 @@ from statistics import NormalDist
 
 import numpy as np
 
+from entrepot.performance.columns import Columns, Number
 from entrepot.performance.efficiency import serving
 from entrepot.performance.layouts import Layouts
 from entrepot.performance.memory import batch_max
 from entrepot.performance.records import F64
-from entrepot.performance.step import Part, Setting, Times, decode_parts, prefill_parts, total
+from entrepot.performance.step import (
+    Part,
+    Setting,
+    Times,
+    decode_parts,
+    decode_parts_of,
+    prefill_parts_of,
+    total,
+)
 
-__all__ = ["Steady", "limit", "percentile_stretch", "prefill_of_mix", "steady"]
+__all__ = [
+    "Loop",
+    "Steady",
+    "alone",
+    "closed_loop",
+    "limit",
+    "packed_prefill",
+    "percentile_stretch",
+    "prefill_of_mix",
+    "steady",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,50 +67,69 @@ def steady(setting: Setting, batch: F64, *, percentile: float) -> Steady:
     batch : (layouts, batches) concurrent requests per replica, >= 1
     percentile : of the latencies, 50 for the mean
     """
-    engine, mix, layouts = setting.engine, setting.mix, setting.layouts
+    at = setting.columns
     ttft_stretch, tpot_stretch = percentile_stretch(percentile)
-    decode = total(decode_parts(setting, batch))
-    prefill = total(prefill_of_mix(setting, batch))
-    td, marg = decode.whole, prefill.whole
-    own = total(_alone(setting)).whole * engine.ttft_prefill
-    others = np.maximum(batch - 1, 0.0)
-    waiting = engine.ttft_steps * td + engine.ttft_burst * others**engine.ttft_burst_exponent * marg / 2
-    ttft = engine.ttft_constant_ms * 1e-3 + waiting + own
-    tpot = td + engine.interference * others * marg / mix.osl
-    life = ttft + np.maximum(mix.osl - 1, 0.0) * tpot
+    loop = closed_loop(at, batch)
     at_percentile = (
-        engine.ttft_constant_ms * 1e-3
-        + waiting * ttft_stretch
-        + _at_percentile(setting) * engine.ttft_prefill
+        at.ttft_constant_s + loop.waiting * ttft_stretch + _at_percentile(setting, at) * at.ttft_prefill
     )
     return Steady(
         batch=batch,
-        ttft=np.maximum(at_percentile, ttft) if ttft_stretch > 1 else at_percentile,
-        tpot=tpot * tpot_stretch,
-        tokens_per_s=batch * mix.osl / life / layouts.devices,
-        decode=decode,
-        prefill=prefill,
+        ttft=np.maximum(at_percentile, loop.ttft) if ttft_stretch > 1 else np.asarray(at_percentile),
+        tpot=loop.tpot * tpot_stretch,
+        tokens_per_s=np.asarray(batch * at.osl / loop.life / setting.layouts.devices),
+        decode=loop.decode,
+        prefill=loop.prefill,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Mean seconds of a request in a closed loop; ``waiting`` is the part of TTFT that is not constant or own prefill."""
+
+    ttft: F64
+    tpot: F64
+    waiting: F64
+    life: F64
+    own: F64
+    decode: Times
+    prefill: Times
+
+
+def closed_loop(at: Columns, batch: F64) -> Loop:
+    """Return the steady state of ``batch`` requests per replica that fit in memory, one value per point."""
+    decode = total(decode_parts_of(at, batch))
+    prefill = total(packed_prefill(at, batch))
+    td, marg = decode.whole, prefill.whole
+    own = np.asarray(total(alone(at)).whole * at.ttft_prefill)
+    others = np.maximum(batch - 1, 0.0)
+    waiting = np.asarray(at.ttft_steps * td + at.ttft_burst * others**at.ttft_burst_exponent * marg / 2)
+    ttft = np.asarray(at.ttft_constant_s + waiting + own)
+    tpot = np.asarray(td + at.interference * others * marg / at.osl)
+    life = np.asarray(ttft + np.maximum(at.osl - 1, 0.0) * tpot)
+    return Loop(ttft, tpot, waiting, life, own, decode, prefill)
 
 
 def prefill_of_mix(setting: Setting, batch: F64) -> list[Part]:
     """Return the parts of the prefill that one mean request costs when chunks are packed."""
-    mix, shape, layouts = setting.mix, setting.shape, setting.layouts
-    chunk = np.clip(mix.computed * np.maximum(batch / layouts.dp, 1.0), 1.0, serving().prefill_chunk_tokens)
-    ranks = np.minimum(layouts.dp, np.maximum(batch, 1.0))
-    window_pairs = mix.pairs_within(shape.window) if shape.window else 0.0
-    return prefill_parts(
-        setting, chunk, ranks, tokens=mix.computed, pairs=mix.pairs, window_pairs=window_pairs
+    return packed_prefill(setting.columns, batch)
+
+
+def packed_prefill(at: Columns, batch: F64) -> list[Part]:
+    """Return the parts of the prefill that one mean request costs when chunks are packed."""
+    chunk = np.clip(at.computed * np.maximum(batch / at.dp, 1.0), 1.0, at.chunk)
+    ranks = np.minimum(at.dp, np.maximum(batch, 1.0))
+    return prefill_parts_of(
+        at, chunk, ranks, tokens=at.computed, pairs=at.pairs, window_pairs=at.pairs_inside
     )
 
 
-def _alone(setting: Setting) -> list[Part]:
-    mix, shape = setting.mix, setting.shape
-    window_pairs = mix.pairs_within(shape.window) if shape.window else 0.0
-    return _single(setting, mix.computed, mix.pairs, window_pairs)
+def alone(at: Columns) -> list[Part]:
+    """Return the parts of one mean prompt that has the replica to itself."""
+    return _single(at, at.computed, at.pairs, at.pairs_inside)
 
 
-def _at_percentile(setting: Setting) -> F64:
+def _at_percentile(setting: Setting, at: Columns) -> F64:
     """Seconds of prefill of one prompt of the length at the percentile."""
     mix, shape = setting.mix, setting.shape
     miss = 1 - mix.buckets.prefix_hit_share
@@ -99,13 +137,15 @@ def _at_percentile(setting: Setting) -> F64:
     pairs = (length**2 - (length - mix.isl_at) ** 2) / 2
     ramp = min(length, float(shape.window))
     window_pairs = miss * (ramp**2 / 2 + (length - ramp) * shape.window)
-    return total(_single(setting, mix.isl_at, pairs, window_pairs)).whole
+    return total(_single(at, mix.isl_at, pairs, window_pairs)).whole
 
 
-def _single(setting: Setting, tokens: float, pairs: float, window_pairs: float) -> list[Part]:
-    one = np.ones_like(setting.layouts.tp)
-    chunk = one * min(max(tokens, 1.0), serving().prefill_chunk_tokens)
-    return prefill_parts(setting, chunk, one, tokens=max(tokens, 1.0), pairs=pairs, window_pairs=window_pairs)
+def _single(at: Columns, tokens: Number, pairs: Number, window_pairs: Number) -> list[Part]:
+    one = np.ones_like(at.tp)
+    chunk = one * np.minimum(np.maximum(tokens, 1.0), at.chunk)
+    return prefill_parts_of(
+        at, chunk, one, tokens=np.maximum(tokens, 1.0), pairs=pairs, window_pairs=window_pairs
+    )
 
 
 def percentile_stretch(percentile: float) -> tuple[float, float]:

@@ -1,10 +1,13 @@
 """How long does one step take, and where does the time go?
 
 Every operation of a layer costs its arithmetic and its bytes, each over what the architecture reaches, joined by a soft
-maximum; then communication and fixed costs. All functions work on (layouts, batches) arrays at once and return seconds.
+maximum; then communication and fixed costs. All functions work on columns that broadcast (many layouts of one chip, or
+many published points) and return seconds.
 
 Source: Table of operations of the roofline with measured efficiencies; constants in ``data/*.toml``. Share of experts
-that T tokens hit: ``1 - (1 - k/E)^T``. Absorbed MLA decode: ``2 b heads context (2 latent + rope)`` operations.
+that T tokens hit: ``1 - (1 - k/E)^T``. Absorbed MLA decode: ``2 b heads context (2 latent + rope)`` operations. A
+sparse-attention indexer looks at the whole context in 8 bits, the main attention at its best ``index_top`` tokens
+(DeepSeek-V3.2 report, section 2).
 """
 
 from __future__ import annotations
@@ -13,16 +16,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from entrepot.performance.chip import GB, Chip
-from entrepot.performance.efficiency import Engine, serving
+from entrepot.performance.chip import Chip
+from entrepot.performance.columns import Columns, Number, columns
+from entrepot.performance.efficiency import Engine
 from entrepot.performance.layouts import Layouts
 from entrepot.performance.mix import Mix
 from entrepot.performance.operations import Shape
 from entrepot.performance.records import F64
 
-__all__ = ["Part", "Setting", "Times", "decode_parts", "prefill_parts", "total"]
+__all__ = [
+    "Part",
+    "Setting",
+    "Times",
+    "decode_parts",
+    "decode_parts_of",
+    "prefill_parts",
+    "prefill_parts_of",
+    "total",
+]
 
-_US = 1e-6
 _BYTES_16 = 2.0
 
 
@@ -30,7 +42,8 @@ _BYTES_16 = 2.0
 class Part:
     """Seconds of one kind of operation, summed over the layers.
 
-    ``floor_*`` are at 100 % of the datasheet, without padding or imbalance; they make the physical limit.
+    ``floor_*`` are at 100 % of the datasheet, without padding or imbalance; they make the physical limit. ``softness``
+    joins arithmetic and memory.
     """
 
     name: str
@@ -39,6 +52,7 @@ class Part:
     fixed: F64
     floor_arithmetic: F64
     floor_memory: F64
+    softness: Number = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +77,17 @@ class Setting:
     engine: Engine
     kv_bits: int
 
+    @property
+    def columns(self) -> Columns:
+        """The same as columns that broadcast."""
+        return columns(self.chip, self.shape, self.layouts, self.mix, self.engine, self.kv_bits)
+
 
 _ZERO: F64 = np.zeros((1, 1))
 
 
 def total(parts: list[Part]) -> Times:
     """Return the seconds of all parts: a soft maximum within a part, a sum over parts."""
-    softness = serving().softness
     whole: F64 = _ZERO
     sums = dict.fromkeys(("arithmetic", "memory", "communication", "overhead"), _ZERO)
     for part in parts:
@@ -78,13 +96,13 @@ def total(parts: list[Part]) -> Times:
             kind = "communication" if part.name == "communication" else "overhead"
             sums[kind] = sums[kind] + part.fixed
             continue
-        whole = whole + soft_maximum(part.arithmetic, part.memory, softness)
+        whole = whole + soft_maximum(part.arithmetic, part.memory, part.softness)
         sums["arithmetic"] = sums["arithmetic"] + part.arithmetic
         sums["memory"] = sums["memory"] + part.memory
     return Times(whole=whole, **sums)
 
 
-def soft_maximum(x: F64, y: F64, softness: float) -> F64:
+def soft_maximum(x: F64, y: F64, softness: Number) -> F64:
     """Return ``(x^q + y^q)^(1/q)``: a little above the larger where both are alike."""
     large, small = np.maximum(x, y), np.minimum(x, y)
     ratio = np.divide(small, large, out=np.zeros(np.broadcast_shapes(x.shape, y.shape)), where=large > 0)
@@ -94,30 +112,63 @@ def soft_maximum(x: F64, y: F64, softness: float) -> F64:
 
 def decode_parts(setting: Setting, batch: F64) -> list[Part]:
     """Return the parts of one decode step of ``batch`` sequences per replica, (layouts, batches)."""
-    shape, layouts, chip, mix = setting.shape, setting.layouts, setting.chip, setting.mix
-    rows = batch / layouts.dp
-    kv_bytes = setting.kv_bits / 8
-    reach = chip.efficiency.kv_bandwidth * (
-        chip.efficiency.kv8_bandwidth_factor if setting.kv_bits == 8 else 1.0
-    )
-    split = np.minimum(layouts.tp, shape.kv_heads)
-    width = shape.mla_dim or shape.qk_dim + shape.v_dim
+    return decode_parts_of(setting.columns, batch)
+
+
+def decode_parts_of(at: Columns, batch: F64) -> list[Part]:
+    """Return the parts of one decode step of ``batch`` sequences per replica."""
+    rows: F64 = np.asarray(batch / at.dp)
+    kv_bytes = at.kv_bits / 8
+    split = np.minimum(at.tp, at.kv_heads)
+    width = np.where(np.asarray(at.mla_dim) > 0, at.mla_dim, at.qk_dim + at.v_dim)
+    sparse = np.asarray(at.index_top) > 0
+    seen = np.where(sparse, np.minimum(at.context, np.maximum(at.index_top, 1.0)), at.context)
     attention = []
-    inside = mix.context_within(shape.window) if shape.window else 0.0
     for name, layers, elements, context in (
-        ("attention", shape.full, shape.kv_elements, mix.context),
-        ("window attention", shape.windowed, shape.window_elements, inside),
+        ("attention", at.full, at.kv_elements, seen),
+        ("window attention", at.windowed, at.window_elements, np.asarray(at.context_inside)),
     ):
-        if not layers or not context:
+        if not (np.any(layers) and np.any(context)):
             continue
-        floor_memory = rows * context * elements / split * kv_bytes / chip.bandwidth
-        floor_arithmetic = 2 * layers * rows * context * (shape.heads / layouts.tp) * width / chip.rate_16
-        arithmetic = floor_arithmetic / (chip.efficiency.mla_attention * chip.reached_16)
-        attention.append(Part(name, arithmetic, floor_memory / reach, _ZERO, floor_arithmetic, floor_memory))
-    if shape.state_elements:  # read and written once per step
-        moved = 2 * rows * shape.state_elements / layouts.tp * kv_bytes / chip.bandwidth
-        attention.append(Part("linear attention", moved * 0, moved / reach, _ZERO, moved * 0, moved))
-    return [*attention, *_products(setting, rows, batch, head_rows=rows), *_fixed(setting, rows, rows)]
+        floor_memory = rows * context * elements / split * kv_bytes / at.bandwidth
+        floor_arithmetic = 2 * layers * rows * context * (at.heads / at.tp) * width / at.rate_16
+        attention.append(
+            Part(
+                name,
+                np.asarray(floor_arithmetic / at.mla_reached),
+                np.asarray(floor_memory / at.kv_reached),
+                _ZERO,
+                np.asarray(floor_arithmetic),
+                np.asarray(floor_memory),
+                at.softness,
+            )
+        )
+    if np.any(sparse):
+        attention.append(_indexer(at, rows, rows * at.context, at.context * rows))
+    if np.any(at.state_elements):  # read and written once per step
+        moved = np.asarray(2 * rows * at.state_elements / at.tp * kv_bytes / at.bandwidth)
+        attention.append(
+            Part("linear attention", moved * 0, moved / at.kv_reached, _ZERO, moved * 0, moved, at.softness)
+        )
+    return [*attention, *_products(at, rows, batch, head_rows=rows), *_fixed(at, rows, rows)]
+
+
+def _indexer(at: Columns, rows: F64, pairs: Number, read: Number) -> Part:
+    """Return the indexer of sparse attention: every query against every key, in 8 bits, in every full layer."""
+    del rows
+    arithmetic = np.asarray(2 * at.full * pairs * at.index_heads * at.index_dim / at.tp / at.linear_rate)
+    memory = np.asarray(
+        at.full * read * at.index_dim * np.where(np.asarray(at.index_top) > 0, 1.0, 0.0) / at.bandwidth
+    )
+    return Part(
+        "sparse index",
+        np.asarray(arithmetic / at.linear_reached),
+        np.asarray(memory / at.kv_reached),
+        _ZERO,
+        arithmetic,
+        memory,
+        at.softness,
+    )
 
 
 def prefill_parts(
@@ -131,120 +182,131 @@ def prefill_parts(
     ranks : data-parallel ranks that prefill at the same time; the seconds are shared by so many prompts
     tokens, pairs, window_pairs : of one prompt: tokens computed, query-key pairs in full and in windowed layers
     """
-    shape, layouts, chip = setting.shape, setting.layouts, setting.chip
-    steps = tokens / (chunk * ranks)
-    seen = shape.full * pairs + (shape.windowed * window_pairs if shape.window else 0.0)
-    floor = 2 * seen * (shape.heads / layouts.tp) * (shape.qk_dim + shape.v_dim) / chip.rate_16
-    if shape.state_elements:
-        floor = floor + 4 * tokens * shape.state_elements / layouts.tp / chip.rate_16
-    floor = floor / ranks
-    nothing = floor * 0
-    attention = Part(
-        "attention",
-        floor / (chip.efficiency.prefill_attention * chip.reached_16),
-        nothing,
-        _ZERO,
-        floor,
-        nothing,
+    return prefill_parts_of(
+        setting.columns, chunk, ranks, tokens=tokens, pairs=pairs, window_pairs=window_pairs
     )
-    head_rows = chunk / max(tokens, 1.0)  # only the last token of a prompt needs the head
-    parts = [
-        *_products(setting, chunk, chunk * ranks, head_rows=head_rows),
-        *_fixed(setting, chunk, np.ones_like(chunk)),
+
+
+def prefill_parts_of(
+    at: Columns, chunk: F64, ranks: F64, *, tokens: Number, pairs: Number, window_pairs: Number
+) -> list[Part]:
+    """Return the parts of computing ``tokens`` input tokens: see ``prefill_parts``."""
+    steps = tokens / (chunk * ranks)
+    sparse = np.asarray(at.index_top) > 0
+    few = np.where(sparse, np.minimum(pairs, np.maximum(at.index_top, 1.0) * tokens), pairs)
+    seen = at.full * few + np.where(np.asarray(at.window) > 0, at.windowed * window_pairs, 0.0)
+    floor = 2 * seen * (at.heads / at.tp) * (at.qk_dim + at.v_dim) / at.rate_16
+    floor = floor + 4 * tokens * at.state_elements / at.tp / at.rate_16
+    floor = np.asarray(floor / ranks)
+    nothing = floor * 0
+    attention = [
+        Part(
+            "attention",
+            np.asarray(floor / at.attention_reached),
+            nothing,
+            _ZERO,
+            floor,
+            nothing,
+            at.softness,
+        )
     ]
-    return [attention, *(_times(part, steps) for part in parts)]
+    if np.any(sparse):
+        attention.append(_indexer(at, chunk, np.asarray(pairs / ranks), np.asarray(tokens / ranks)))
+    head_rows = chunk / np.maximum(tokens, 1.0)  # only the last token of a prompt needs the head
+    parts = [
+        *_products(at, chunk, chunk * ranks, head_rows=head_rows),
+        *_fixed(at, chunk, np.ones_like(chunk)),
+    ]
+    return [*attention, *(_times(part, np.asarray(steps)) for part in parts)]
 
 
 def _times(part: Part, count: F64) -> Part:
     if part.arithmetic is _ZERO and part.memory is _ZERO:
         return Part(part.name, _ZERO, _ZERO, part.fixed * count, _ZERO, _ZERO)
     scaled = (part.arithmetic, part.memory, part.fixed, part.floor_arithmetic, part.floor_memory)
-    return Part(part.name, *(value * count for value in scaled))
+    return Part(part.name, *(value * count for value in scaled), softness=part.softness)
 
 
-def _products(setting: Setting, rows: F64, tokens: F64, *, head_rows: F64) -> list[Part]:
+def _products(at: Columns, rows: F64, tokens: F64, *, head_rows: F64) -> list[Part]:
     """Return the matrix products: ``rows`` on a rank, ``tokens`` in the whole replica."""
-    shape, layouts, chip = setting.shape, setting.layouts, setting.chip
-    group = layouts.devices
+    group = at.tp * at.dp
+    share = at.linear_bandwidth / at.bandwidth
 
-    share = chip.linear_bandwidth() / chip.bandwidth
+    def linear(name: str, weights: Number, m: F64, width: Number, rate: Number, reached: Number) -> Part:
+        """One product, of ``width`` bytes per weight."""
+        arithmetic = np.asarray(2 * m * weights / rate)
+        memory = np.asarray(weights * width / at.bandwidth + 0 * m)
+        return Part(
+            name,
+            np.asarray(arithmetic / reached),
+            np.asarray(memory / share),
+            _ZERO,
+            arithmetic,
+            memory,
+            at.softness,
+        )
 
-    def linear(name: str, weights: F64, m: F64, kind: tuple[F64, F64, F64]) -> Part:
-        """One product; ``kind`` is bytes per weight, FLOP/s, share of it reached."""
-        width, rate, reached = kind
-        arithmetic, memory = 2 * m * weights / rate, weights * width / chip.bandwidth
-        return Part(name, arithmetic / reached, memory / share, _ZERO, arithmetic, memory + 0 * m)
-
-    quantised = (layouts.linear_bytes, layouts.linear_rate, layouts.linear_reached)
-    parts = [linear("projections", shape.attention / layouts.tp, rows, quantised)]
-    if shape.dense + shape.shared:
-        parts.append(linear("dense FFN", (shape.dense + shape.shared) / group, tokens, quantised))
-    if shape.moe_layers:
-        parts.append(_experts(setting, tokens))
-    head = shape.head / layouts.tp
-    in_16 = (
-        np.full_like(head, _BYTES_16),
-        np.full_like(head, chip.rate_16),
-        np.full_like(head, chip.reached_16),
-    )
-    parts.append(linear("LM head", head, head_rows, in_16))
+    quantised = (at.linear_bytes, at.linear_rate, at.linear_reached)
+    parts = [linear("projections", at.attention / at.tp, rows, *quantised)]
+    if np.any(at.dense + at.shared):
+        parts.append(linear("dense FFN", (at.dense + at.shared) / group, tokens, *quantised))
+    if np.any(at.moe_layers):
+        parts.append(_experts(at, tokens))
+    parts.append(linear("LM head", at.head / at.tp, head_rows, _BYTES_16, at.rate_16, at.reached_16))
     return parts
 
 
-def _experts(setting: Setting, tokens: F64) -> Part:
-    shape, layouts, chip, constants = setting.shape, setting.layouts, setting.chip, serving()
-    chosen = shape.experts_per_token / shape.experts
+def _experts(at: Columns, tokens: F64) -> Part:
+    chosen = at.experts_per_token / np.maximum(at.experts, 1.0)
     hit = 1.0 - (1.0 - chosen) ** tokens  # share of experts that the step touches
-    slices = shape.moe_layers * shape.expert / layouts.devices
-    floor_arithmetic = 2 * tokens * shape.experts_per_token * slices / layouts.expert_rate
-    floor_memory = hit * shape.experts * slices * layouts.expert_bytes / chip.bandwidth
-    padded = 1.0 + hit * shape.experts * constants.expert_pad_rows / (tokens * shape.experts_per_token)
-    uneven = 1.0 + np.where(layouts.ep > 1, constants.expert_imbalance, 0.0)
-    arithmetic = floor_arithmetic * padded * uneven / (chip.efficiency.experts * layouts.expert_reached)
-    memory = floor_memory * chip.bandwidth / chip.expert_bandwidth()
-    return Part("experts", arithmetic, memory, _ZERO, floor_arithmetic, floor_memory)
+    slices = at.moe_layers * at.expert / (at.tp * at.dp)
+    floor_arithmetic = np.asarray(2 * tokens * at.experts_per_token * slices / at.expert_rate)
+    floor_memory = np.asarray(hit * at.experts * slices * at.expert_bytes / at.bandwidth)
+    padded = 1.0 + hit * at.experts * at.expert_pad_rows / (tokens * np.maximum(at.experts_per_token, 1.0))
+    uneven = 1.0 + np.where(np.asarray(at.ep) > 1, at.expert_imbalance, 0.0)
+    arithmetic = np.asarray(floor_arithmetic * padded * uneven / at.expert_reached)
+    memory = np.asarray(floor_memory * at.bandwidth / at.expert_bandwidth)
+    return Part("experts", arithmetic, memory, _ZERO, floor_arithmetic, floor_memory, at.softness)
 
 
-def _fixed(setting: Setting, rows: F64, sequences: F64) -> list[Part]:
+def _fixed(at: Columns, rows: F64, sequences: F64) -> list[Part]:
     """Return communication and overheads of one step."""
-    shape, layouts, constants, engine = setting.shape, setting.layouts, serving(), setting.engine
-    link = layouts.link_tp * layouts.link_share
-    tp = layouts.tp
-    after_ffn = np.where(layouts.dp > 1, 0.0, 1.0)
-    reduces = np.where(tp > 1, 1.0 + after_ffn, 0.0) * shape.layers
-    latency = (
-        constants.all_reduce_us
-        * _US
-        * (1 + constants.all_reduce_us_per_doubling * np.log2(np.maximum(tp / 2, 1)))
-    )
-    moved = 2 * rows * shape.hidden * _BYTES_16 * (tp - 1) / tp
+    link = at.link_tp * at.link_share
+    after_ffn = np.where(np.asarray(at.dp) > 1, 0.0, 1.0)
+    reduces = np.where(np.asarray(at.tp) > 1, 1.0 + after_ffn, 0.0) * at.layers
+    latency = at.all_reduce_s * (1 + at.all_reduce_per_doubling * np.log2(np.maximum(at.tp / 2, 1)))
+    moved = 2 * rows * at.hidden * _BYTES_16 * (at.tp - 1) / at.tp
     communication = reduces * (latency + moved / link)
-    if shape.moe_layers:
-        communication = communication + shape.moe_layers * _all_to_all(setting, rows)
-    layer = setting.chip.efficiency.layer_us * engine.layer_factor * _US
-    if shape.is_mla:
-        layer *= constants.mla_layer_factor
-    launches = layer * (shape.layers + shape.moe_layers * (constants.moe_layer_factor - 1))
-    host = engine.step_host_ms * 1e-3 + constants.host_sequence_us * _US * sequences
+    if np.any(at.moe_layers):
+        communication = communication + at.moe_layers * _all_to_all(at, rows)
+    mla = np.where(np.asarray(at.mla_dim) > 0, at.mla_layer_factor, 1.0)
+    launches = at.layer_s * mla * (at.layers + at.moe_layers * (at.moe_layer_factor - 1))
+    host = at.host_s + at.sequence_s * sequences
+    # a pipeline passes the rows on once per stage; its layers, spread over the stages, still run one after the other
+    handover = np.where(
+        np.asarray(at.pp) > 1,
+        (at.pp - 1)
+        * (at.all_reduce_s + rows * at.hidden * _BYTES_16 / np.minimum(link, at.scaleout_bytes_s)),
+        0.0,
+    )
     return [
-        Part("communication", _ZERO, _ZERO, communication, _ZERO, _ZERO),
-        Part("overhead", _ZERO, _ZERO, launches + host, _ZERO, _ZERO),
+        Part("communication", _ZERO, _ZERO, np.asarray(communication + handover), _ZERO, _ZERO),
+        Part("overhead", _ZERO, _ZERO, np.asarray(launches + host), _ZERO, _ZERO),
     ]
 
 
-def _all_to_all(setting: Setting, rows: F64) -> F64:
+def _all_to_all(at: Columns, rows: F64) -> F64:
     """Seconds of dispatch and combine of one layer; a token goes once to each rank, and across once to each node."""
-    shape, layouts, constants = setting.shape, setting.layouts, serving()
-    chosen = shape.experts_per_token
+    chosen = at.experts_per_token
 
-    def copies(groups: F64) -> F64:
+    def copies(groups: Number) -> F64:
         """Mean number of other groups that the k experts of a token lie in."""
-        hit: F64 = (groups - 1) * (1 - (1 - 1 / groups) ** chosen)
+        hit: F64 = np.asarray((groups - 1) * (1 - (1 - 1 / groups) ** chosen))
         return hit
 
-    sent = rows / layouts.tp * shape.hidden * (constants.dispatch_bytes + constants.combine_bytes)
-    inside = sent * copies(layouts.ep / layouts.nodes) / (layouts.link_group * layouts.link_share)
-    across = sent * copies(layouts.nodes) / (constants.scaleout_gb_s * constants.scaleout_share * GB)
-    latency = np.where(layouts.nodes > 1, constants.all_to_all_across_us, constants.all_to_all_us) * _US
-    seconds: F64 = np.where(layouts.dp > 1, 2 * latency + inside + across, 0.0)
+    sent = rows / at.tp * at.hidden * (at.dispatch_bytes + at.combine_bytes)
+    inside = sent * copies(np.maximum(at.ep / at.nodes, 1.0)) / (at.link_group * at.link_share)
+    across = sent * copies(at.nodes) / at.scaleout_bytes_s
+    latency = np.where(np.asarray(at.nodes) > 1, at.all_to_all_across_s, at.all_to_all_s)
+    seconds: F64 = np.where(np.asarray(at.dp) > 1, 2 * latency + inside + across, 0.0)
     return seconds
