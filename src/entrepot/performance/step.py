@@ -223,8 +223,15 @@ def prefill_parts_of(
 def _times(part: Part, count: F64) -> Part:
     if part.arithmetic is _ZERO and part.memory is _ZERO:
         return Part(part.name, _ZERO, _ZERO, part.fixed * count, _ZERO, _ZERO)
-    scaled = (part.arithmetic, part.memory, part.fixed, part.floor_arithmetic, part.floor_memory)
-    return Part(part.name, *(value * count for value in scaled), softness=part.softness)
+    return Part(
+        part.name,
+        part.arithmetic * count,
+        part.memory * count,
+        part.fixed * count,
+        part.floor_arithmetic * count,
+        part.floor_memory * count,
+        part.softness,
+    )
 
 
 def _products(at: Columns, rows: F64, tokens: F64, *, head_rows: F64) -> list[Part]:
