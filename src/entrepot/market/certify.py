@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from entrepot.market.pool import FLEXIBLE, SALE, WHOLE, Pooled
@@ -60,53 +61,46 @@ def bound(pooled: Pooled, prices: Prices, hours: F64) -> float:
     return float(flexible + whole + sale + work + regret[may].sum())
 
 
+_LOT = (
+    "lot", "seller", "accelerator", "site", "kind", "provenance", "block", "ask_micro", "residual_micro", "whole",
+    "slice", "min_fill", "group", "waits_for",
+)  # fmt: skip
+_BID = ("bid", "buyer", "service", "limit_micro", "term", "one_pool", "group")
+
+
 def salts(seed: str, orders: Sequence[str]) -> list[bytes]:
     """Return one salt per order: SHA-256 of the seed that was committed before the gate and the order's id."""
     head = seed.encode() + b"\x00"
-    return [hashlib.sha256(head + order.encode()).digest() for order in orders]
+    sha = hashlib.sha256
+    return [sha(head + order.encode()).digest() for order in orders]
 
 
-def orders_root(book: Book, lot_salts: Sequence[bytes], bid_salts: Sequence[bytes]) -> str:
+def orders_root(book: Book) -> str:
     """Return the root of the hash tree over all orders, lots before bids, in the book's order."""
-    leaves = [
-        hashlib.sha256(b"\x00" + salt + line.encode()).digest()
-        for salt, line in zip([*lot_salts, *bid_salts], _lines(book), strict=True)
-    ]
-    while len(leaves) > 1:
-        pairs = [
-            hashlib.sha256(b"\x01" + a + b).digest() for a, b in zip(leaves[::2], leaves[1::2], strict=False)
-        ]
-        leaves = pairs + ([leaves[-1]] if len(leaves) % 2 else [])
-    return leaves[0].hex() if leaves else hashlib.sha256(b"").hexdigest()
-
-
-def _lines(book: Book) -> list[str]:
-    """Return each order as one canonical line of text."""
-    lots = [
-        "|".join(["lot", *map(str, row), ",".join(map(str, capacity))])
-        for row, capacity in zip(
-            book.lots.select(
-                "lot",
-                "seller",
-                "accelerator",
-                "site",
-                "kind",
-                "provenance",
-                "block",
-                "ask_micro",
-                "residual_micro",
-                "whole",
-            ).iter_rows(),
-            book.capacity.tolist(),
+    extra = [book.bids["min_share"].to_numpy(), book.bids["total_mtok"].to_numpy(), book.demand]
+    extra += [] if book.factor is None else [book.factor]
+    sha = hashlib.sha256
+    level = [
+        sha(b"\x00" + salt + line.encode() + b"\x1f" + row).digest()
+        for order, table, names, array in (
+            ("lot", book.lots, _LOT, book.capacity.astype("<i8")),
+            ("bid", book.bids, _BID, np.column_stack(extra).astype("<f8")),
+        )
+        for salt, line, row in zip(
+            salts(book.seed, table[order].to_list()),
+            table.select(pl.concat_str([pl.lit(order), *names], separator="\x1f")).to_series().to_list(),
+            _rows(array),
             strict=True,
         )
     ]
-    bids = [
-        "|".join(["bid", *map(str, row), ",".join(map(repr, demand))])
-        for row, demand in zip(
-            book.bids.select("bid", "buyer", "service", "limit_micro").iter_rows(),
-            book.demand.tolist(),
-            strict=True,
-        )
-    ]
-    return lots + bids
+    while len(level) > 1:
+        pairs = [sha(b"\x01" + a + b).digest() for a, b in zip(level[::2], level[1::2], strict=False)]
+        level = pairs + ([level[-1]] if len(level) % 2 else [])
+    return level[0].hex() if level else sha(b"").hexdigest()
+
+
+def _rows(array: NDArray[np.generic]) -> list[bytes]:
+    """Return the bytes of each row."""
+    width = array.itemsize * array.shape[1]
+    flat = np.ascontiguousarray(array).tobytes()
+    return [flat[at : at + width] for at in range(0, width * len(array), max(1, width))]

@@ -61,12 +61,18 @@ def clear(book: Book) -> Clearing:
         welfare_micro=welfare,
         bound_micro=most,
         gap=(most - welfare) / most if most else 0.0,
-        orders_root=orders_root(book, lot_salts, bid_salts),
+        orders_root=orders_root(book),
     )
     return Clearing(
         book=book,
         pools=pooled.pools,
-        lot_pool=pl.DataFrame({"lot": book.lots["lot"], "pool": pooled.lot_pool}),
+        lot_pool=pl.DataFrame(
+            {
+                "lot": book.lots["lot"],
+                "pool": pooled.lot_pool,
+                "committed": of_lots.max(axis=1, initial=0).astype(np.int64),
+            }
+        ),
         prices=table,
         allocation=outcome.allocation(book, placed),
         work=outcome.work(book, of_bids),

@@ -24,13 +24,14 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from entrepot.errors import Conflict, Fault, InputError
 from entrepot.market.records import Book, Certificate, Clearing
 
 __all__ = ["FORMAT", "SCHEMAS", "read", "write"]
 
-FORMAT = "entrepot-clearing/1"
+FORMAT = "entrepot-clearing/2"
 
 _S, _I, _F, _B = pl.String, pl.Int64, pl.Float64, pl.Boolean
 SCHEMAS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -38,10 +39,12 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "book/periods.parquet": {"period": _I, "label": _S, "step": _S, "hour": _I, "hours": _F},
         "book/lots.parquet": {
             "lot": _S, "seller": _S, "accelerator": _S, "site": _S, "kind": _S, "provenance": _S, "block": _I,
-            "ask_micro": _I, "residual_micro": _I, "whole": _B, "lot_class": _I, "capacity": pl.List(_I),
+            "ask_micro": _I, "residual_micro": _I, "whole": _B, "slice": _I, "min_fill": _I, "group": _S,
+            "waits_for": _S, "lot_class": _I, "capacity": pl.List(_I),
         },
         "book/bids.parquet": {
-            "bid": _S, "buyer": _S, "service": _S, "limit_micro": _I, "bid_class": _I, "demand": pl.List(_F),
+            "bid": _S, "buyer": _S, "service": _S, "limit_micro": _I, "term": _B, "min_share": _F, "one_pool": _B,
+            "group": _S, "total_mtok": _F, "bid_class": _I, "demand": pl.List(_F), "factor": pl.List(_F),
         },
         "book/rates.parquet": {"bid_class": _I, "rate": pl.List(_F)},
         "book/permits.parquet": {
@@ -50,10 +53,11 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "result/pools.parquet": {
             "pool": _I, "label": _S, "accelerator": _S, "site": _S, "kind": _S, "provenance": _S, "lots": _I,
         },
-        "result/lot_pool.parquet": {"lot": _S, "pool": _I},
+        "result/lot_pool.parquet": {"lot": _S, "pool": _I, "committed": _I},
         "result/allocation.parquet": {"lot": _S, "bid": _S, "period": _I, "devices": _I},
         "result/work.parquet": {"bid": _S, "period": _I, "demand_mtok_per_h": _F, "served_mtok_per_h": _F},
         "result/rejected.parquet": {"order": _S, "side": _S, "reason": _S, "in_the_money": _B, "quantity": _F},
+        "result/make_whole.parquet": {"order": _S, "side": _S, "amount_minor": _I},
         "result/lease_price.parquet": {"pool": _I, "period": _I, "price_micro": _I},
         "result/sale_price.parquet": {"pool": _I, "price_micro": _I},
         "result/work_price.parquet": {"bid": _S, "period": _I, "price_micro": _I},
@@ -70,7 +74,7 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 _SUMMARY = {
     "currency": str, "seed": str, "minor_digits": int, "welfare_micro": int, "bound_micro": int, "gap": float,
-    "orders_root": str, "solve_seconds": float, "files": dict,
+    "orders_root": str, "solve_seconds": float, "granted": list, "files": dict,
 }  # fmt: skip
 
 
@@ -97,11 +101,13 @@ def write(clearing: Clearing, folder: Path | str) -> Path:
         "currency": book.currency,
         "seed": book.seed,
         "minor_digits": book.minor_digits,
+        "granted": list(book.granted),
         "lots": book.lots.height,
         "bids": book.bids.height,
         "trades": clearing.trades.height,
         "welfare_micro": proof.welfare_micro,
         "bound_micro": proof.bound_micro,
+        "searched_bound_micro": proof.searched_bound_micro,
         "gap": proof.gap,
         "orders_root": proof.orders_root,
         "solve_seconds": clearing.solve_seconds,
@@ -125,15 +131,13 @@ def _encode(name: str, table: pl.DataFrame) -> bytes:
 
 def _tables(c: Clearing) -> dict[str, pl.DataFrame]:
     book, proof = c.book, c.certificate
-    lots = book.lots.with_columns(
-        lot_class=pl.Series(book.lot_class), capacity=pl.Series(book.capacity.tolist(), dtype=pl.List(_I))
-    )
+    lots = book.lots.with_columns(lot_class=pl.Series(book.lot_class), capacity=_lists(book.capacity, _I))
     bids = book.bids.with_columns(
-        bid_class=pl.Series(book.bid_class), demand=pl.Series(book.demand.tolist(), dtype=pl.List(_F))
+        bid_class=pl.Series(book.bid_class),
+        demand=_lists(book.demand, _F),
+        factor=_lists(np.zeros((book.bids.height, 0)) if book.factor is None else book.factor, _F),
     )
-    rates = pl.DataFrame(
-        {"bid_class": np.arange(len(book.rate)), "rate": pl.Series(book.rate.tolist(), dtype=pl.List(_F))}
-    )
+    rates = pl.DataFrame({"bid_class": np.arange(len(book.rate)), "rate": _lists(book.rate, _F)})
     return {
         "book/periods.parquet": book.periods,
         "book/lots.parquet": lots,
@@ -145,12 +149,28 @@ def _tables(c: Clearing) -> dict[str, pl.DataFrame]:
         "result/allocation.parquet": c.allocation,
         "result/work.parquet": c.work,
         "result/rejected.parquet": c.rejected,
+        "result/make_whole.parquet": c.make_whole,
         "result/lease_price.parquet": proof.lease_price_micro,
         "result/sale_price.parquet": proof.sale_price_micro,
         "result/work_price.parquet": proof.work_price_micro,
         "prices.csv": c.prices,
         "trades.csv": c.trades,
     }
+
+
+def _lists(array: NDArray[Any], inner: Any) -> pl.Series:
+    """Return a 2-D array as a column of lists, without a Python object per row."""
+    rows, width = array.shape
+    if not rows or not width:
+        return pl.Series([[]] * rows, dtype=pl.List(inner))
+    return pl.Series(np.ascontiguousarray(array)).cast(pl.List(inner))
+
+
+def _array(lists: pl.Series, width: int, dtype: Any) -> NDArray[Any]:
+    """Return a column of lists of one length as a 2-D array."""
+    if not len(lists) or not width:
+        return np.zeros((len(lists), width), dtype=dtype)
+    return lists.explode().to_numpy().astype(dtype).reshape(len(lists), width)
 
 
 def read(folder: Path | str) -> Clearing:
@@ -284,21 +304,25 @@ def _clearing(summary: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) ->
         tables["book/periods.parquet"],
     )
     width = periods.height
-    rate = tables["book/rates.parquet"].sort("bid_class")["rate"].to_list()
+    rates = tables["book/rates.parquet"].sort("bid_class")["rate"]
+    chips = int(bids["factor"].list.len().max() or 0)  # type: ignore[arg-type]
     book = Book(
         currency=summary["currency"],
         seed=summary["seed"],
         periods=periods,
         lots=lots.drop("lot_class", "capacity"),
-        capacity=np.array(lots["capacity"].to_list(), dtype=np.int64).reshape(lots.height, width),
-        bids=bids.drop("bid_class", "demand"),
-        demand=np.array(bids["demand"].to_list(), dtype=np.float64).reshape(bids.height, width),
+        capacity=_array(lots["capacity"], width, np.int64),
+        bids=bids.drop("bid_class", "demand", "factor"),
+        demand=_array(bids["demand"], width, np.float64),
         lot_class=lots["lot_class"].to_numpy(),
         bid_class=bids["bid_class"].to_numpy(),
-        rate=np.array(rate, dtype=np.float64).reshape(len(rate), -1),
+        rate=_array(rates, len(rates[0]) if len(rates) else 0, np.float64),
         permits=tables["book/permits.parquet"],
         minor_digits=summary["minor_digits"],
+        factor=_array(bids["factor"], chips, np.float64) if chips else None,
+        granted=tuple(str(x) for x in summary["granted"]),
     )
+    searched = summary.get("searched_bound_micro")
     certificate = Certificate(
         lease_price_micro=tables["result/lease_price.parquet"],
         sale_price_micro=tables["result/sale_price.parquet"],
@@ -307,6 +331,7 @@ def _clearing(summary: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) ->
         bound_micro=summary["bound_micro"],
         gap=float(summary["gap"]),
         orders_root=summary["orders_root"],
+        searched_bound_micro=None if searched is None else int(searched),
     )
     return Clearing(
         book=book,
@@ -319,4 +344,5 @@ def _clearing(summary: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) ->
         rejected=tables["result/rejected.parquet"],
         certificate=certificate,
         solve_seconds=float(summary["solve_seconds"]),
+        make_whole=tables["result/make_whole.parquet"],
     )

@@ -6,45 +6,72 @@ Part of checking: nothing here is shared with the code that found the clearing.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
 
 from entrepot.market.facts import Facts, Finding
 from entrepot.market.records import Book
 
-__all__ = ["check_orders", "leaves"]
+__all__ = ["BID_FIELDS", "LOT_FIELDS", "check_orders", "leaf", "leaves"]
 
 
-def _leaf(seed: str, order: str, line: str) -> bytes:
-    """Return the hash of one order, salted with the seed so that nobody can guess others' orders from the tree."""
+LOT_FIELDS = ("lot", "seller", "accelerator", "site", "kind", "provenance", "block", "ask_micro", "residual_micro",
+              "whole", "slice", "min_fill", "group", "waits_for")  # fmt: skip
+BID_FIELDS = ("bid", "buyer", "service", "limit_micro", "term", "one_pool", "group")
+
+
+def leaf(seed: str, order: str, fields: str, numbers: bytes) -> bytes:
+    """Return the hash of one order, salted with the seed so that nobody can guess others' orders from the tree.
+
+    Parameters
+    ----------
+    fields : the order's columns as text, joined by the unit separator, after the word ``lot`` or ``bid``
+    numbers : its rows of numbers, little-endian: a lot's capacity as 64-bit integers; a bid's least share, total, demand
+        and private yields as 64-bit floats
+    """
     salt = hashlib.sha256(f"{seed}\0{order}".encode()).digest()
-    return hashlib.sha256(b"\0" + salt + line.encode()).digest()
+    return hashlib.sha256(b"\0" + salt + fields.encode() + b"\x1f" + numbers).digest()
 
 
 def leaves(book: Book) -> list[bytes]:
     """Return the hashes of all orders: lots, then bids, in the book's order."""
-    columns = [
-        "lot",
-        "seller",
-        "accelerator",
-        "site",
-        "kind",
-        "provenance",
-        "block",
-        "ask_micro",
-        "residual_micro",
-        "whole",
-    ]
     hashes = []
-    for row, capacity in zip(book.lots.select(columns).iter_rows(), book.capacity.tolist(), strict=True):
-        text = "|".join(["lot", *(str(v) for v in row), ",".join(str(v) for v in capacity)])
-        hashes.append(_leaf(book.seed, row[0], text))
-    for row, demand in zip(
-        book.bids.select("bid", "buyer", "service", "limit_micro").iter_rows(),
-        book.demand.tolist(),
-        strict=True,
-    ):
-        text = "|".join(["bid", *(str(v) for v in row), ",".join(repr(v) for v in demand)])
-        hashes.append(_leaf(book.seed, row[0], text))
+    for order, fields, numbers in (*_lots(book), *_bids(book)):
+        hashes.append(leaf(book.seed, order, fields, numbers))
     return hashes
+
+
+def _text(table: pl.DataFrame, kind: str, fields: tuple[str, ...]) -> list[str]:
+    columns = [table[f].cast(pl.String) for f in fields]
+    joined = pl.select(pl.concat_str([pl.repeat(kind, table.height), *columns], separator="\x1f"))
+    return joined.to_series().to_list()
+
+
+def _lots(book: Book) -> Iterator[tuple[str, str, bytes]]:
+    wide = 8 * book.capacity.shape[1]
+    flat = book.capacity.astype("<i8").tobytes()
+    for i, (name, text) in enumerate(
+        zip(book.lots["lot"].to_list(), _text(book.lots, "lot", LOT_FIELDS), strict=True)
+    ):
+        yield name, text, flat[i * wide : (i + 1) * wide]
+
+
+def _bids(book: Book) -> Iterator[tuple[str, str, bytes]]:
+    columns = [
+        book.bids["min_share"].to_numpy()[:, None],
+        book.bids["total_mtok"].to_numpy()[:, None],
+        book.demand,
+    ]
+    if book.factor is not None:
+        columns.append(book.factor)
+    numbers = np.hstack(columns).astype("<f8")
+    wide, flat = 8 * numbers.shape[1], numbers.tobytes()
+    for i, (name, text) in enumerate(
+        zip(book.bids["bid"].to_list(), _text(book.bids, "bid", BID_FIELDS), strict=True)
+    ):
+        yield name, text, flat[i * wide : (i + 1) * wide]
 
 
 def check_orders(f: Facts) -> Finding:

@@ -2,24 +2,47 @@
 
 Units: devices are whole numbers; work is Mtok (10^6 output tokens of a service's mix); prices are integer micro-units of
 the market's one currency (1 CNY = 10^6 micro) per device-hour (lease pools), per device (sale pools) or per Mtok (limits).
-A period t stands for ``hours[t]`` real hours.
+A period t stands for ``hours[t]`` real hours. A market by the minute counts its capacity in device-minutes per hour: sixty
+times as many "devices", each asking a sixtieth.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["MICRO", "Book", "Certificate", "Clearing"]
+__all__ = ["BID_RULES", "LOT_RULES", "MAKE_WHOLE", "MICRO", "Book", "Certificate", "Clearing"]
 
 F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
 
 MICRO = 1_000_000
+
+LOT_RULES: Mapping[str, tuple[Any, Any]] = MappingProxyType(
+    {"min_fill": (pl.Int64, 0), "group": (pl.String, ""), "waits_for": (pl.String, "")}
+)
+"""Rules that a lot may come with: type, and what a book without the column means. ``slice`` stands as its block."""
+
+BID_RULES: Mapping[str, tuple[Any, Any]] = MappingProxyType(
+    {
+        "term": (pl.Boolean, False),
+        "min_share": (pl.Float64, 0.0),
+        "one_pool": (pl.Boolean, False),
+        "group": (pl.String, ""),
+        "total_mtok": (pl.Float64, float("inf")),
+    }
+)
+"""Rules that a bid may come with."""
+
+MAKE_WHOLE: Mapping[str, Any] = MappingProxyType(
+    {"order": pl.String, "side": pl.String, "amount_minor": pl.Int64}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +54,20 @@ class Book:
     currency, seed : the one currency; the seed committed before the gate, for ties
     periods : period i64, label str, step str, hour i64, hours f64 (real hours that it stands for)
     lots : lot str, seller str, accelerator str, site str, kind "lease"|"sale", provenance str,
-        block i64 (devices are sold in multiples of it), ask_micro i64 (per device-hour, or per device),
+        block i64 (devices are let or sold in multiples of it: a node), ask_micro i64 (per device-hour, or per device),
         residual_micro i64 (sale: worth of a device to its buyer at the end of the horizon; lease: 0),
-        whole bool (one quantity over the whole window; always true for a sale)
+        whole bool (one quantity over the whole window; always true for a sale),
+        slice i64 (what one bid gets is a multiple of it; ``block`` where nodes are not shared, less where several bids may
+        share a node; divides ``block``), min_fill i64 (it lets nothing in a period, or at least so much; at least its
+        quantity: all or none), group str (at most one lot of a group is sold; "" is none), waits_for str (licence that it
+        waits for; "" is none)
     capacity : (lots, periods) devices offered; 0 outside the window. A sale lot: constant from its delivery to the
         end of the horizon
-    bids : bid str, buyer str, service str, limit_micro i64 (per Mtok)
-    demand : (bids, periods) Mtok per hour wanted, >= 0
+    bids : bid str, buyer str, service str, limit_micro i64 (per Mtok), term bool (one fixed mix of pools through its
+        whole window), min_share f64 (share of its work that it wants at least, or nothing; 1: all or none), one_pool bool
+        (all work of a period from one pool), group str (at most one bid of a group is served; "" is none; also the
+        alternatives of a choice of start), total_mtok f64 (work wanted in total by the end of the window; inf: by period)
+    demand : (bids, periods) Mtok per hour wanted, >= 0; with a total: the most per hour
     lot_class : (lots,) index of the lot's class; lots of one class have the same accelerator, site, kind, provenance,
         seller-side facts and therefore the same permits and rates
     bid_class : (bids,) index of the bid's class; bids of one class have the same permits, rates and preferences
@@ -45,6 +75,9 @@ class Book:
     permits : lot_class i64, bid_class i64, permitted bool, outcome str, citation str, reason str: why an edge is there or
         not; every pair of classes has one row
     minor_digits : decimals of the currency's minor unit (ISO 4217), in which payments are rounded: CNY 2, JPY 0
+    factor : (bids, accelerators) private yields: what a bid gets out of a chip, over the rate of its class; > 0; ``None``
+        where every bid has its class's rates
+    granted : licences that are taken to be granted; a lot that waits for another offers nothing
     """
 
     currency: str
@@ -59,11 +92,37 @@ class Book:
     rate: F64
     permits: pl.DataFrame
     minor_digits: int = 2
+    factor: F64 | None = None
+    granted: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Write out what a book without a rule's column means."""
+        lots, bids = self.lots, self.bids
+        if "slice" not in lots.columns and "block" in lots.columns:
+            lots = lots.with_columns(slice=pl.col("block"))
+        for table, rules, name in ((lots, LOT_RULES, "lots"), (bids, BID_RULES, "bids")):
+            missing = [
+                pl.lit(value, dtype=dtype).alias(column)
+                for column, (dtype, value) in rules.items()
+                if column not in table.columns and table.width
+            ]
+            object.__setattr__(self, name, table.with_columns(missing) if missing else table)
 
     @property
     def hours(self) -> F64:
         """(periods,) real hours that each period stands for."""
         return self.periods["hours"].to_numpy()
+
+    @property
+    def accelerators(self) -> list[str]:
+        """The columns of ``factor``: accelerators of the lots, sorted."""
+        return sorted(self.lots["accelerator"].unique().to_list())
+
+    @property
+    def waiting(self) -> NDArray[np.bool_]:
+        """(lots,) waits for a licence that is not granted."""
+        licence = self.lots["waits_for"]
+        return ((licence != "") & ~licence.is_in(list(self.granted))).to_numpy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +138,8 @@ class Certificate:
     welfare_micro, bound_micro : value of work served + residual value - asks; no allocation can exceed the bound
     gap : (bound - welfare) / bound
     orders_root : hex root of the hash tree over the salted orders
+    searched_bound_micro : what a search over the orders near the margin says that nothing can exceed, if it ran; unlike
+        ``bound_micro`` it cannot be recomputed from prices, and nothing rests on it
     """
 
     lease_price_micro: pl.DataFrame
@@ -88,6 +149,7 @@ class Certificate:
     bound_micro: int
     gap: float
     orders_root: str
+    searched_bound_micro: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +160,17 @@ class Clearing:
     ----------
     pools : pool i64, label str, accelerator, site, kind, provenance, lots i64: lots that the same buyers may use at the
         same rates with the same delivery are one good
-    lot_pool : lot str, pool i64
+    lot_pool : lot str, pool i64, committed i64 (devices that the lot gives at most in a period, in whole blocks; a
+        whole-window lot or a sale: its one quantity)
     prices : pool i64, label, accelerator, site, kind, period i64 (null for a sale), step, hour, price_micro i64,
         supplied i64, offered i64 (devices)
-    allocation : lot, bid, period (for a sale: null), devices i64 (multiples of the lot's block), one row per non-zero
+    allocation : lot, bid, period (for a sale: null), devices i64 (multiples of the lot's slice), one row per non-zero
     work : bid, period, demand_mtok_per_h f64, served_mtok_per_h f64
     trades : trade str, lot, seller, bid, buyer, accelerator, site, kind, provenance, devices_max i64,
         device_hours i64, payment_minor i64 (currency's minor units), unit_price_micro i64 (mean)
     rejected : order str, side "lot"|"bid", reason str, in_the_money bool, quantity f64: what did not clear, and why
+    make_whole : order str, side "lot"|"bid", amount_minor i64 > 0: what an accepted order would lose at the prices, and
+        gets from the market's fee
     """
 
     book: Book
@@ -118,3 +183,4 @@ class Clearing:
     rejected: pl.DataFrame
     certificate: Certificate
     solve_seconds: float
+    make_whole: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=dict(MAKE_WHOLE)))
