@@ -79,6 +79,11 @@ app.command(_controls)
 _controls.command(
     "entrepot.cli.controls:rules", name="rules", help="The rules that are known, version by version."
 )
+_controls.command(
+    "entrepot.cli.controls_screen:screen_party",
+    name="screen-party",
+    help="Does a party stand on a restricted-party list?",
+)
 app.command(
     "entrepot.cli.work:size",
     name="size",

@@ -3,10 +3,11 @@
 ::
 
     score(p, e) = max over the spellings of p and of e of
-        1/2 max(ratio(words in order), ratio(words without spaces)) + 1/2 ratio(telling words in order)
+        mean of ratio(words) and ratio(telling words)
         75 c + 25 d
 
-The first line finds typing errors, words in another order and names that are divided elsewhere; half of it rests on the
+``ratio(words)`` is taken of the words in alphabetical order and of the words without spaces; the higher one counts. So the
+first line finds typing errors, words in another order and names that are divided elsewhere; half of it rests on the
 telling words alone, those that few names share, because "Technology" and "Trading" make any two companies alike. The
 second line finds a name that is a part of the other.
 ``ratio`` is the normalised Indel similarity (2 x longest common subsequence / both lengths). ``c`` and ``d`` are the weight
@@ -42,7 +43,6 @@ class _Postings:
     """Names by word: ``names[start[w] : start[w + 1]]`` hold the word ``w``."""
 
     words: tuple[str, ...]
-    strong: NDArray[np.bool_]
     start: I64
     names: I64
     weight_of_name: F32
@@ -56,9 +56,8 @@ class Index:
         rows = [(i, n, core(n)) for i, entry in enumerate(self.entries) for n in entry.names]
         self.rows = [(i, n, c) for i, n, c in rows if c.words]
         self.entry = np.array([i for i, _, _ in self.rows], dtype=np.int64)
-        self._sorted = [c.sorted for _, _, c in self.rows]
-        self._joined = [c.joined for _, _, c in self.rows]
-        self._telling = [c.telling for _, _, c in self.rows]
+        self._words = _Texts([c for _, _, c in self.rows])
+        self._telling = _Texts([c.telling for _, _, c in self.rows])
         self._postings = _postings([c for _, _, c in self.rows])
 
     def near(self, parties: Sequence[PartyName], floor: float) -> Iterator[list[tuple[int, str, float]]]:
@@ -87,9 +86,8 @@ class Index:
 
     def _scores(self, cores: Sequence[Core], floor: float) -> F32:
         """Return (queries, names) scores; below ``floor`` any value below it."""
-        scores = _ratios([c.sorted for c in cores], self._sorted, floor)
-        np.maximum(scores, _ratios([c.joined for c in cores], self._joined, floor), out=scores)
-        scores += _ratios([c.telling for c in cores], self._telling, floor)
+        scores = self._words.ratios(cores, floor)
+        scores += self._telling.ratios([c.telling for c in cores], floor)
         scores /= np.float32(2)
         for q, shared in enumerate(self._contained(cores)):
             np.maximum(scores[q], shared, out=scores[q])
@@ -99,9 +97,7 @@ class Index:
         post = self._postings
         words = sorted({w for c in cores for w in c.words})
         at = {w: i for i, w in enumerate(words)}
-        alike = process.cdist(
-            words, post.words, scorer=fuzz.ratio, score_cutoff=_WORD_MIN, dtype=np.float32, workers=-1
-        )
+        alike = _cdist(words, post.words, _WORD_MIN)
         holders = [self._holders(row) for row in alike]
         size = len(self.rows)
         for query in cores:
@@ -133,11 +129,25 @@ class Index:
         return unique, likeness_[::-1][last]
 
 
-def _ratios(queries: Sequence[str], names: Sequence[str], floor: float) -> F32:
-    """Return (queries, names) ratios; 0 where the mean with any other could not reach ``floor``."""
-    least = 2 * floor - 100
+class _Texts:
+    """Names as texts: their words in order, and their words without spaces."""
+
+    def __init__(self, cores: Sequence[Core]) -> None:
+        self.sorted = [c.sorted for c in cores]
+        self.joined = [c.joined for c in cores]
+
+    def ratios(self, cores: Sequence[Core], floor: float) -> F32:
+        """Return (queries, names) ratios; 0 where the mean with any other could not reach ``floor``."""
+        least = max(2 * floor - 100, 0.0)
+        asked = _Texts(cores)
+        found: F32 = _cdist(asked.sorted, self.sorted, least)
+        np.maximum(found, _cdist(asked.joined, self.joined, least), out=found)
+        return found
+
+
+def _cdist(asked: Sequence[str], held: Sequence[str], least: float) -> F32:
     found: F32 = process.cdist(
-        queries, names, scorer=fuzz.ratio, score_cutoff=max(least, 0.0), dtype=np.float32, workers=-1
+        asked, held, scorer=fuzz.ratio, score_cutoff=least, dtype=np.float32, workers=-1
     )
     return found
 
@@ -151,7 +161,6 @@ def _postings(cores: Sequence[Core]) -> _Postings:
     counts = np.array([len(held[w]) for w in words], dtype=np.int64)
     return _Postings(
         words=words,
-        strong=np.array([weight(w) >= 1 for w in words], dtype=np.bool_),
         start=np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)]),
         names=np.array([i for w in words for i in held[w]], dtype=np.int64),
         weight_of_name=np.array(

@@ -16,7 +16,7 @@ from functools import cache, lru_cache
 
 from entrepot.controls import _toml
 
-__all__ = ["Core", "comparable", "core", "spellings", "weight"]
+__all__ = ["Core", "comparable", "core", "spellings", "weak", "weight"]
 
 # BGN/PCGN without diacritics; the list itself spells Russian names in several ways, which the score absorbs.
 _CYRILLIC = dict(
@@ -69,9 +69,10 @@ class Core:
         return " ".join(sorted(self.words))
 
     @property
-    def telling(self) -> str:
-        """The words that few names share, in order; all of them where there is none."""
-        return " ".join(sorted(w for w in self.words if weight(w) >= 1)) or self.sorted
+    def telling(self) -> Core:
+        """The words that few names share; all of them where there is none."""
+        few = tuple(w for w in self.words if not weak(w))
+        return Core(few) if few else self
 
     @property
     def joined(self) -> str:
@@ -95,12 +96,17 @@ def _forms() -> tuple[
     )
 
 
+def weak(word: str) -> bool:
+    """Return whether many names share a word, so that it says little about who bears it."""
+    return word in _forms()[4] or word in _forms()[0]
+
+
 def weight(word: str) -> float:
     """Return how much a word says about who bears it: 1, or less for a word that many names share.
 
     The weight depends on the word alone, never on the rest of a list: a score means the same tomorrow.
     """
-    if word in _forms()[4] or word in _forms()[0]:
+    if weak(word):
         return 0.25
     return 0.4 if len(word) < (3 if word.isascii() else 2) else 1.0
 

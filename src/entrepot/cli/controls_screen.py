@@ -1,0 +1,206 @@
+"""``entrepot controls screen-party``: does a party stand on a restricted-party list?"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from entrepot.cli.output import Output, Row, emit, note
+from entrepot.controls import screening
+from entrepot.controls.screening.records import Candidate, PartyName, Screened, ScreenStatus, Snapshot
+from entrepot.controls.sheet import read_sheet, unknown_columns
+from entrepot.errors import Conflict, Fault, InputError
+
+__all__ = ["screen_party"]
+
+_COLUMNS = ("name", "country", "address", "aliases")
+
+
+def screen_party(
+    names: list[str] | None = None,
+    /,
+    *,
+    list_: Annotated[Path | None, Parameter(name="--list")] = None,
+    list_date: dt.date | None = None,
+    on: dt.date | None = None,
+    max_age_days: int = screening.MAX_AGE_DAYS,
+    parties: Path | None = None,
+    alias: Annotated[list[str] | None, Parameter(negative=())] = None,
+    country: str | None = None,
+    address: str | None = None,
+    reviews: Path | None = None,
+    to_review: Path | None = None,
+    threshold: float = screening.THRESHOLD,
+    near: float = screening.NEAR,
+    output: Annotated[Output | None, Parameter(name="*")] = None,
+) -> int:
+    """Hold parties against a snapshot of the United States' Consolidated Screening List, by names, aliases and addresses.
+
+    Fetch consolidated.json (or .csv) from data.trade.gov; no list is shipped. One party:
+
+        entrepot controls screen-party "Borealis Trading Co., Ltd." --country SG --list consolidated.json
+
+    A table of parties with the columns name, country, address, aliases; what is open is written as a file to fill in:
+
+        entrepot controls screen-party --parties parties.csv --list consolidated.json --to-review open.toml
+
+    After a person has ruled (confirmed or false-positive, by whom, when and why):
+
+        entrepot controls screen-party --parties parties.csv --list consolidated.json --reviews open.toml
+
+    A candidate is for a person: it is "not known" until somebody has ruled on it, and never clear. Near misses below the
+    threshold are listed too. The column listings is what `check --listed` and a table of transfers take. Not legal advice.
+    Exit 0: no candidate is left; 1: a party is listed; 6: a candidate is open, the list is too old, or its date not known.
+
+    Parameters
+    ----------
+    names: names as the parties write them
+    list_: consolidated.json or consolidated.csv, as published
+    list_date: the day on which the list was made; needed for CSV, which does not say
+    on: the day of the screening; today if left out
+    max_age_days: a list older than this is refused
+    parties: a CSV or Parquet table of parties instead of NAMES
+    alias: another name of the party (may be given again; with one NAME)
+    country: where the party is, two letters (with one NAME)
+    address: its address (with one NAME)
+    reviews: rulings of persons on candidates
+    to_review: write the open candidates to this new file, for a person to fill in
+    threshold: score from which an entry is a candidate
+    near: score from which an entry is shown as a near miss
+    """
+    show = output or Output()
+    if list_ is None:
+        mend = "Fetch consolidated.json from data.trade.gov and name it."
+        raise InputError(Fault("--list", "not given", mend))
+    asked = _parties(names or [], parties, alias or [], country, address)
+    if to_review is not None and to_review.exists():
+        raise Conflict(f"{to_review} is there already.\n  Name another file: rulings in it would be lost.")
+    ruled = screening.read_reviews(reviews) if reviews is not None else ()
+    snapshot = screening.read_list(list_, made_on=list_date)
+    today = on or dt.datetime.now(dt.UTC).date()
+    age = screening.fresh(snapshot, today, max_age_days=max_age_days)
+    found = screening.screen_parties(asked, snapshot, reviews=ruled, threshold=threshold, near=near)
+    if to_review is not None:
+        to_review.write_text(screening.to_review(found), encoding="utf-8")
+        note(f"wrote {to_review}")
+    _show(found, show)
+    _say(snapshot, age, found, today)
+    if any(one.status is ScreenStatus.LISTED for one in found):
+        return 1
+    return 0 if all(one.status is ScreenStatus.NO_CANDIDATE for one in found) else 6
+
+
+def _parties(
+    names: list[str], table: Path | None, aliases: list[str], country: str | None, address: str | None
+) -> list[PartyName]:
+    if (not names) == (table is None):
+        raise InputError(
+            Fault(
+                "screen-party", "name parties, or a table of them", "Give NAMES or --parties FILE, not both."
+            )
+        )
+    if table is not None:
+        if aliases or country or address:
+            mend = "Write aliases, country and address as columns of the table."
+            raise InputError(Fault("--parties", "with --alias, --country or --address", mend))
+        return _table(table)
+    if len(names) > 1 and (aliases or country or address):
+        mend = "Give one NAME, or --parties with a table."
+        raise InputError(Fault("--country", f"--alias, --country or --address with {len(names)} names", mend))
+    code = country.upper() if country else None
+    return [PartyName(name, code, address, tuple(aliases)) for name in names]
+
+
+def _table(path: Path) -> list[PartyName]:
+    sheet = read_sheet(path)
+    faults = unknown_columns(sheet, _COLUMNS)
+    if "name" not in sheet.rows.columns:
+        faults.append(
+            Fault(f"{sheet.file}:1: name", "the column is missing", f"The columns are {', '.join(_COLUMNS)}.")
+        )
+    if faults:
+        raise InputError(faults)
+    rows = sheet.rows.to_dicts()
+    lacking = [i for i, row in enumerate(rows) if row["name"] is None]
+    places = sheet.places(lacking)
+    if lacking:
+        raise InputError(
+            [Fault(f"{places[i]}: name", "it is empty", "Write the party's name.") for i in lacking[:20]]
+        )
+    return [
+        PartyName(
+            row["name"],
+            row["country"].upper() if row.get("country") else None,
+            row.get("address"),
+            tuple(a.strip() for a in (row.get("aliases") or "").split(";") if a.strip()),
+        )
+        for row in rows
+    ]
+
+
+def _show(found: Sequence[Screened], show: Output) -> None:
+    parties: list[Row] = [
+        {
+            "party": one.party.name,
+            "status": one.status,
+            "listings": "clear" if one.listings == () else list(one.listings) if one.listings else None,
+            "candidates": len(one.candidates),
+            "near_misses": one.near_misses_all,
+            "note": "; ".join(one.notes) or None,
+        }
+        for one in found
+    ]
+    hits: list[Row] = [_row(one, c) for one in found for c in one.candidates]
+    misses: list[Row] = [_row(one, c) for one in found for c in one.near_misses]
+    if show.output == "table":
+        short = ("party", "score", "listed_name", "list", "where", "country", "address", "ruling", "entry")
+        hits = [{k: row[k] for k in short} for row in hits]
+        misses = [{k: row[k] for k in short if k not in {"ruling", "entry"}} for row in misses]
+    emit(
+        {"parties": parties, "candidates": hits, "near_misses": misses},
+        kind="screening",
+        output=show,
+        titles={"candidates": "Candidates, for a person", "near_misses": "Near misses, below the threshold"},
+    )
+
+
+def _row(one: Screened, c: Candidate) -> Row:
+    entry = c.entry
+    name = c.matched_name if c.matched_name == entry.name else f"{entry.name} (as {c.matched_name})"
+    return {
+        "party": one.party.name,
+        "score": c.score,
+        "listed_name": name,
+        "list": entry.key.partition(":")[0],
+        "where": "; ".join(a.text for a in entry.addresses[:2]) or None,
+        "country": c.evidence.country,
+        "address": None if c.evidence.address is None else f"{c.evidence.address:g}",
+        "footnotes": "not read" if entry.footnotes is None else list(entry.footnotes),
+        "license_requirement": entry.license_requirement,
+        "license_policy": entry.license_policy,
+        "federal_register_notice": entry.federal_register_notice,
+        "start_date": entry.start_date,
+        "end_date": entry.end_date,
+        "programs": list(entry.programs),
+        "listing": entry.listing,
+        "ruling": None if c.review is None else f"{c.review.ruling.value} ({c.review.by}, {c.review.on})",
+        "entry": entry.key,
+        "entry_digest": entry.digest,
+        "source_list_url": entry.source_list_url,
+    }
+
+
+def _say(snapshot: Snapshot, age: int, found: Sequence[Screened], today: dt.date) -> None:
+    note(
+        f"{len(found):,} parties against {len(snapshot.entries):,} entries of {snapshot.file}, made on {snapshot.made_on} as "
+        f"{snapshot.dated_by} says, {age} days before {today}; SHA-256 {snapshot.sha256[:16]}."
+    )
+    for text, count in snapshot.unread[:5]:
+        note(f"not read in {count:,} {'entry' if count == 1 else 'entries'}: {text[:160]}")
+    if len(snapshot.unread) > 5:
+        note(f"and {len(snapshot.unread) - 5} wordings more that are in no table.")
+    note("A likeness of names is no identity, and no likeness is no proof. Not legal advice.")
