@@ -130,3 +130,46 @@ def test_one_unit_in_two_places(tmp_path: Path, capsys: pytest.CaptureFixture[st
         lots.write("mi300x-again,nordlicht,nl-mi300x,lease,192,8,1.20,2026-06-01,2026-06-08,0-24,true,\n")
     assert main(["clear", str(folder)]) == 3
     assert "mi300x-again" in capsys.readouterr().err
+
+
+def test_the_books_leave_and_come_back(
+    saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A settled ledger exported, imported into a new one, gives the same balances; a dry run leaves no file."""
+    folder, copy = tmp_path / "books", tmp_path / "copy.sqlite"
+    assert main(["ledger", "export", str(saved), "--format", "csv", "--out", str(folder)]) == 0
+    take = ["ledger", "import", str(copy), str(folder / "movements.csv"), "--kind", "movements", "--lots", str(folder / "lots.csv")]  # fmt: skip
+    assert main([*take, "--dry-run"]) == 0
+    assert not copy.exists()
+    assert main([*take, "-o", "json"]) == 0
+    assert main(["ledger", "balance", str(saved), "-o", "csv"]) == 0
+    capsys.readouterr()
+    assert main(["ledger", "balance", str(saved), "-o", "csv"]) == 0
+    there = capsys.readouterr().out
+    assert main(["ledger", "balance", str(copy), "-o", "csv"]) == 0
+    assert capsys.readouterr().out == there
+
+
+@pytest.mark.parametrize(("form", "begins"), [("beancount", "; Written from"), ("focus", '"BilledCost"')])
+def test_an_export_goes_to_the_terminal_or_into_a_file(
+    saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str, begins: str
+) -> None:
+    """The same text either way."""
+    assert main(["ledger", "export", str(saved), "--format", form]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(begins)
+    out = tmp_path / f"books.{form}"
+    assert main(["ledger", "export", str(saved), "--format", form, "--out", str(out)]) == 0
+    assert out.read_text(encoding="utf-8").splitlines()[1:] == shown.splitlines()[1:]
+    assert [p.name for p in tmp_path.iterdir()] == [out.name]
+
+
+def test_a_slip_in_an_import_leaves_no_ledger(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """File, row, field, mend; exit 3; and no new file."""
+    table = tmp_path / "opening.csv"
+    assert main(["ledger", "template", "opening", "--out", str(table)]) == 0
+    table.write_text(table.read_text(encoding="utf-8").replace(",64,", ",sixty,"), encoding="utf-8")
+    assert main(["ledger", "import", str(tmp_path / "new.sqlite"), str(table), "--kind", "opening"]) == 3
+    said = capsys.readouterr().err
+    assert "opening.csv:15: quantity: 'sixty' is not a whole number" in said
+    assert not (tmp_path / "new.sqlite").exists()

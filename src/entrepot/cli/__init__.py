@@ -127,6 +127,17 @@ _ledger.command(
 _ledger.command(
     "entrepot.cli.ledger:audit", name="audit", help="Recompute the whole chain and every balance."
 )
+_ledger.command(
+    "entrepot.cli.ledger_files:import_",
+    name="import",
+    help="Opening balances or movements from CSV or Parquet.",
+)
+_ledger.command(
+    "entrepot.cli.ledger_files:export", name="export", help="As CSV, Parquet, beancount, or FOCUS charges."
+)
+_ledger.command(
+    "entrepot.cli.ledger_files:template", name="template", help="A table to start an import from."
+)
 app.command(
     "entrepot.cli.story:report",
     name="report",

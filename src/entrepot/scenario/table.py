@@ -20,7 +20,7 @@ from entrepot.errors import nearest
 from entrepot.scenario.columns import REQUIRED_TABLES, TABLES, Column
 from entrepot.scenario.faults import Faults, did_you_mean
 
-__all__ = ["LINE", "Row", "Sheet", "check_files", "read_table"]
+__all__ = ["LINE", "Row", "Sheet", "check_files", "read_file", "read_table"]
 
 LINE = "_line"  # the column that carries the line number; no column of a user may begin with an underscore
 
@@ -90,24 +90,38 @@ def _exists(folder: Path, name: str) -> bool:
 
 def read_table(folder: Path, name: str, faults: Faults) -> Sheet | None:
     """Read one table as text; ``None`` where the file is absent or unusable (its faults are noted)."""
-    csv_path, parquet_path = folder / f"{name}.csv", folder / f"{name}.parquet"
-    if csv_path.exists():
-        file, frame = csv_path.name, _read_csv(csv_path, faults)
-    elif parquet_path.exists():
-        file, frame = parquet_path.name, _read_parquet(parquet_path, faults)
-    else:
+    path = folder / f"{name}.csv"
+    if not path.exists():
+        path = path.with_suffix(".parquet")
+    if not path.exists():
         return None
-    if frame is None:
-        return None
-    columns = TABLES[name]
-    if not _header_ok(frame, file, columns, faults):
+    return read_file(path, TABLES[name], faults, name=name, no_rows=_no_rows(name))
+
+
+def read_file(
+    path: Path,
+    columns: tuple[Column, ...],
+    faults: Faults,
+    *,
+    name: str = "",
+    no_rows: str = "Write at least one row.",
+) -> Sheet | None:
+    """Read any table file as text, by its columns; ``None`` where it is unusable (its faults are noted).
+
+    Parameters
+    ----------
+    name : of the table; the file's own if left out
+    no_rows : the mend, where there is a header and nothing under it
+    """
+    frame = _read_parquet(path, faults) if path.suffix == ".parquet" else _read_csv(path, faults)
+    if frame is None or not _header_ok(frame, path.name, columns, faults):
         return None
     if frame.height == 0:
-        faults.add(f"{file}:1", "the file has a header and no rows", _no_rows(name))
+        faults.add(f"{path.name}:1", "the file has a header and no rows", no_rows)
         return None
     absent = [pl.lit(None, dtype=pl.String).alias(c.name) for c in columns if c.name not in frame.columns]
     rows = frame.with_columns(absent).select(LINE, *[c.name for c in columns])
-    return Sheet(name, file, rows)
+    return Sheet(name or path.stem, path.name, rows)
 
 
 def _no_rows(name: str) -> str:
