@@ -12,6 +12,7 @@ from tests.controls.controls_desk import a_chip, a_party, an_act, chips
 from entrepot.catalogue.records import NumberFormat
 from entrepot.controls import (
     Decision,
+    GateAnswer,
     Outcome,
     Provenance,
     ReviewPolicy,
@@ -395,12 +396,11 @@ def test_the_guidance_on_ascend(
 def test_two_laws_conflict_on_ascend_and_the_answer_says_so() -> None:
     """US law is answered, Chinese law is not."""
     found = judged(an_act("Ascend 910B", "CN", "2025-06-01", IN_COUNTRY))
-    conflict = [r for r in found.reasons if r.status == "conflict of laws"]
-    assert [r.outcome for r in conflict] == [None]
+    conflict = [gate for gate in found.gates if gate.answer is GateAnswer.CONFLICT]
+    assert [gate.government for gate in conflict] == ["China"]
     assert "cannot decide" in conflict[0].text
-    assert not [
-        r for r in judged(an_act("H20", "CN", "2025-06-01", IN_COUNTRY)).reasons if "conflict" in r.status
-    ]
+    plain = judged(an_act("H20", "CN", "2025-06-01", IN_COUNTRY))
+    assert GateAnswer.CONFLICT not in {gate.answer for gate in plain.gates}
 
 
 @pytest.mark.parametrize(
@@ -421,7 +421,7 @@ def test_other_designers_of_china_fall_under_the_same_presumption(
 
 @pytest.mark.parametrize(
     ("on", "outcome"),
-    [("2022-10-20", UNKNOWN), ("2022-10-21", FREE), ("2026-09-24", FREE), ("2026-09-25", UNKNOWN)],
+    [("2022-10-06", UNKNOWN), ("2022-10-07", FREE), ("2026-09-24", FREE), ("2026-09-25", UNKNOWN)],
 )
 def test_days_outside_the_texts_are_refused(on: str, outcome: Outcome) -> None:
     """Before the first text is not 'no rule yet', and after the last is not 'as before'."""

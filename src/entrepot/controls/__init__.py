@@ -11,7 +11,7 @@
 United States law only, as known on `LAW_KNOWN_TO`; not legal advice.
 """
 
-from entrepot.controls.classify import classify
+from entrepot.controls.classify import classify, classify_hbm, system_class, z_class
 from entrepot.controls.decide import STRICTNESS, decide, decide_many
 from entrepot.controls.explain import explain
 from entrepot.controls.groups import countries, member
@@ -20,12 +20,20 @@ from entrepot.controls.measures import tpp
 from entrepot.controls.records import (
     Classification,
     Decision,
+    Gate,
+    GateAnswer,
+    Hbm,
+    Involved,
+    ItemForm,
     Letter,
     Outcome,
     PartyFacts,
     Provenance,
     Reason,
     ReviewPolicy,
+    Role,
+    StatedFigures,
+    Step,
     Transfer,
     TransferKind,
 )
@@ -36,20 +44,31 @@ __all__ = [
     "STRICTNESS",
     "Classification",
     "Decision",
+    "Gate",
+    "GateAnswer",
+    "Hbm",
+    "Involved",
+    "ItemForm",
     "Letter",
     "Outcome",
     "PartyFacts",
     "Provenance",
     "Reason",
     "ReviewPolicy",
+    "Role",
+    "StatedFigures",
+    "Step",
     "Transfer",
     "TransferKind",
     "classify",
+    "classify_hbm",
     "countries",
     "decide",
     "decide_many",
     "explain",
     "letters",
     "member",
+    "system_class",
     "tpp",
+    "z_class",
 ]

@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 from functools import lru_cache
 
 from entrepot.catalogue.records import Accelerator
 from entrepot.controls import law
 from entrepot.controls.conditions import Question, holds
 from entrepot.controls.measures import Measures, measured
-from entrepot.controls.records import Classification
+from entrepot.controls.records import Classification, Hbm, StatedFigures
 
-__all__ = ["BELOW", "CANNOT_DECIDE", "NO_TEXT", "classify"]
+__all__ = [
+    "BELOW",
+    "CANNOT_DECIDE",
+    "NO_TEXT",
+    "ItemKey",
+    "classify",
+    "classify_hbm",
+    "system_class",
+    "z_class",
+]
 
 BELOW = "below 3A090"
 CANNOT_DECIDE = "cannot decide"
 NO_TEXT = "no text"
 
 
-def classify(accelerator: Accelerator, on: dt.date | None = None) -> Classification:
+def classify(
+    accelerator: Accelerator,
+    on: dt.date | None = None,
+    *,
+    figures: StatedFigures | None = None,
+    forward: bool = False,
+) -> Classification:
     """Return the chip's class under the text of a day, or under the newest text.
 
     Exact decimals throughout. A figure that is missing, estimated or rounded across a threshold leaves every class open
@@ -28,15 +44,17 @@ def classify(accelerator: Accelerator, on: dt.date | None = None) -> Classificat
     ----------
     accelerator : a catalogue record, or one made by hand
     on : the day of the text; by default the newest day whose law is known
+    figures : figures that the asker states, taken as exact and put in the place of the catalogue's
+    forward : past the newest text, apply that text instead of saying that there is none
 
     Source
     ------
     15 CFR 774 Supp. 1, ECCN 3A090: 87 FR 62186 (from 2022-10-21) and 88 FR 73458 (from 2023-11-17).
     """
-    return _classified(_Key(accelerator), law.LAW_KNOWN_TO if on is None else on)
+    return _classified(ItemKey(accelerator), law.LAW_KNOWN_TO if on is None else on, figures, forward)
 
 
-class _Key:
+class ItemKey:
     """A record that holds mappings cannot be hashed: it stands here for itself."""
 
     __slots__ = ("record",)
@@ -48,14 +66,14 @@ class _Key:
         return hash(self.record.id)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and (self.record is other.record or self.record == other.record)
+        return isinstance(other, ItemKey) and (self.record is other.record or self.record == other.record)
 
 
 @lru_cache(maxsize=4096)
-def _classified(key: _Key, on: dt.date) -> Classification:
+def _classified(key: ItemKey, on: dt.date, figures: StatedFigures | None, forward: bool) -> Classification:  # noqa: FBT001
     accelerator = key.record
-    measures = measured(accelerator)
-    text = law.version_on(law.item_texts(), on) if on <= law.LAW_KNOWN_TO else None
+    measures = measured(accelerator, figures)
+    text = law.version_on(law.item_texts(), on) if forward or on <= law.LAW_KNOWN_TO else None
     every = {t.effective: _possible(t, accelerator, measures)[0] for t in law.item_texts()}
     possible: tuple[str, ...] = ("3A090.a", "3A090.b", BELOW)
     reasons: tuple[str, ...]
@@ -86,6 +104,65 @@ def _classified(key: _Key, on: dt.date) -> Classification:
         missing=missing,
         law_known_to=law.LAW_KNOWN_TO,
     )
+
+
+def classify_hbm(name: str, hbm: Hbm, on: dt.date) -> Classification:
+    """Return the class of high-bandwidth memory that moves by itself; packaged with logic it takes that logic's class."""
+    text = law.version_on(law.hbm_texts(), on)
+    met = text is not None and hbm.density > text.above
+    item = text.item if text is not None and met else BELOW
+    said = f"{hbm.bandwidth_gb_s} GB/s over {hbm.area_mm2} mm2 is {hbm.density:.3g} GB/s per mm2"
+    if text is None:
+        reason = f"{said}; no paragraph named memory on {on}."
+    else:
+        reason = f"{said}: {'met' if met else 'not met'}. {text.says}."
+    return Classification(
+        accelerator=name,
+        on=on,
+        item_class=item,
+        possible=(item,),
+        classes={t.effective: t.item if hbm.density > t.above else BELOW for t in law.hbm_texts()},
+        tpp=None,
+        tpp_low=Decimal(0),
+        tpp_high=None,
+        tpp_by_format={},
+        performance_density=None,
+        density_low=Decimal(0),
+        density_high=None,
+        density_defined=False,
+        io_low=Decimal(0),
+        io_high=None,
+        datacenter=None,
+        reasons=(reason,),
+        missing=(),
+        law_known_to=law.LAW_KNOWN_TO,
+    )
+
+
+def system_class(item_class: str) -> str:
+    """Return the paragraph of a computer or board that contains a circuit of a class: performance is not added up.
+
+    Examples
+    --------
+    >>> system_class("3A090.a"), system_class("below 3A090")
+    ('4A090.a', 'below 3A090')
+    """
+    return f"4{item_class[1:]}" if item_class.startswith("3A090") else item_class
+
+
+def z_class(eccn: str, item_class: str) -> str | None:
+    """Return the ``.z`` paragraph of an item that is classified elsewhere, for encryption for instance, and meets 3A090.
+
+    A bare ECCN of a data sheet (5A992, 4A994) says nothing of 3A090: it is the figures that decide. ``None`` where the
+    ECCN has no such paragraph or the circuit meets neither .a nor .b (3A090.c is not used for .z).
+
+    Examples
+    --------
+    >>> z_class("5A992.c", "3A090.a"), z_class("5A992", "below 3A090"), z_class("4A994", "3A090.a")
+    ('5A992.z', None, None)
+    """
+    head = eccn.strip().upper().partition(".")[0]
+    return f"{head}.z" if head in law.z_paragraphs() and item_class in {"3A090.a", "3A090.b"} else None
 
 
 def _possible(

@@ -13,27 +13,32 @@ advice.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from entrepot.catalogue import accelerator as catalogue_accelerator
-from entrepot.catalogue.records import Accelerator
+from entrepot.catalogue.records import Accelerator, Confidence
 from entrepot.controls import groups, law
-from entrepot.controls.classify import BELOW, CANNOT_DECIDE, NO_TEXT, classify
-from entrepot.controls.conditions import Question, stated
+from entrepot.controls.classify import BELOW, CANNOT_DECIDE, NO_TEXT, classify, classify_hbm, system_class
+from entrepot.controls.conditions import Question, legal_kinds, parties, receiving, stated
+from entrepot.controls.door import check
 from entrepot.controls.findings import (
     MOVES,
     Finding,
+    gate_findings,
+    judged_as,
     letter_findings,
     listing_findings,
     no_text,
     rule_findings,
 )
-from entrepot.controls.measures import measured
+from entrepot.controls.measures import made_for_china, measured
 from entrepot.controls.provenance import provenance_findings
 from entrepot.controls.records import (
     Classification,
     Decision,
+    ItemForm,
     Outcome,
     PartyFacts,
     Reason,
@@ -41,7 +46,6 @@ from entrepot.controls.records import (
     Transfer,
     TransferKind,
 )
-from entrepot.errors import Fault, InputError, nearest
 
 __all__ = ["STRICTNESS", "decide", "decide_many"]
 
@@ -62,25 +66,26 @@ _POLICIES = (
 )
 # What a permission rests on beside the rules that gave it: every one of these could have refused it.
 _PERMISSION_RESTS_ON = (
-    "recipient.headquarters",
-    "recipient.ultimate_parent_headquarters",
-    "recipient.listings",
-    "recipient.military_end_user",
-    "recipient.supercomputer_end_use",
-    "recipient.knowledge_of_violation",
-    "sender.listings",
-    "sender.letters",
-    "sender.knowledge_of_violation",
+    "headquarters",
+    "ultimate_parent_headquarters",
+    "listings",
+    "letters",
+    "military_end_user",
+    "supercomputer_end_use",
+    "knowledge_of_violation",
 )
 
 
-def decide(transfer: Transfer, *, accelerators: Mapping[str, Accelerator] | None = None) -> Decision:
+def decide(
+    transfer: Transfer, *, accelerators: Mapping[str, Accelerator] | None = None, trace: bool = False
+) -> Decision:
     """Judge one act under United States law as known to `LAW_KNOWN_TO`.
 
     Parameters
     ----------
     transfer : the act; ``None`` in a fact means unknown, and no rule turns unknown into permission
     accelerators : records to look the chip up in; by default the catalogue
+    trace : keep every step of the evaluation in the decision
 
     Returns
     -------
@@ -93,23 +98,39 @@ def decide(transfer: Transfer, *, accelerators: Mapping[str, Accelerator] | None
     NotFound
         If the catalogue has no such chip.
     """
-    _check(transfer)
-    if accelerators is not None and transfer.accelerator in accelerators:
-        chip = accelerators[transfer.accelerator]
+    check(transfer)
+    if transfer.hbm is not None:
+        chip = _memory(transfer)
+        classification = classify_hbm(transfer.accelerator, transfer.hbm, transfer.on)
     else:
-        chip = catalogue_accelerator(transfer.accelerator)
-    classification = classify(chip, transfer.on)
+        if accelerators is not None and transfer.accelerator in accelerators:
+            chip = accelerators[transfer.accelerator]
+        else:
+            chip = catalogue_accelerator(transfer.accelerator)
+        classification = classify(chip, transfer.on, figures=transfer.figures, forward=True)
     question = Question(
         chip=chip.id,
         designer=chip.vendor_country,
-        measures=measured(chip),
+        measures=measured(chip, transfer.figures),
         on=transfer.on,
         possible=frozenset(classification.possible),
         class_missing=frozenset(classification.missing),
         transfer=transfer,
+        made_for_china=made_for_china(chip.id),
+        steps=[] if trace else None,
     )
-    findings = _findings(question, chip, classification)
-    return _decision(transfer, findings, classification, stated(question, classification.item_class))
+    return _decision(question, chip, classification)
+
+
+def _memory(transfer: Transfer) -> Accelerator:
+    """Return a record that stands for memory: no arithmetic, no designer's country that a rule would ask."""
+    return Accelerator(
+        id=transfer.accelerator, name=transfer.accelerator, vendor="", vendor_country="US", architecture=None,
+        form_factor=None, announced=None, status=None, process_node=None, memory_type=None, scaleup_link=None,
+        host_link=None, marketed_for_datacenter=None, dense_rate={}, memory_gb=None, memory_bw_gb_s=None,
+        scaleup_bw_gb_s=None, scaleup_domain=None, sm_count=None, die_area_mm2=None, transistors_bn=None, tdp_w=None,
+        confidence=Confidence.UNKNOWN, note="", figures=(),
+    )  # fmt: skip
 
 
 def decide_many(
@@ -128,9 +149,16 @@ def decide_many(
 
 
 def _kind(t: Transfer) -> tuple[object, ...]:
-    parties = (_facts(t.sender), _facts(t.recipient))
-    flags = (t.dd_certificate, t.all_end_users_authorised, t.technical_analysis)
-    return (t.accelerator, t.kind, t.origin, t.destination, t.on, t.provenance, *flags, *parties)
+    others = tuple(sorted((o.role, repr(_facts(o.party))) for o in t.others))
+    flags = (
+        t.dd_certificate,
+        t.all_end_users_authorised,
+        t.technical_analysis,
+        tuple(sorted(t.stated.items())),
+    )
+    item = (t.accelerator, t.form, t.hbm, t.figures)
+    way = (t.kind, t.origin, t.destination, frozenset(t.via), t.on, t.provenance)
+    return (*item, *way, *flags, _facts(t.sender), _facts(t.recipient), others)
 
 
 def _facts(p: PartyFacts) -> tuple[object, ...]:
@@ -139,69 +167,86 @@ def _facts(p: PartyFacts) -> tuple[object, ...]:
     return (*seats, *uses, p.listings, p.letters, p.listed_owners, p.authorisations)
 
 
-def _findings(question: Question, chip: Accelerator, classification: Classification) -> list[Finding]:
+def _findings(question: Question, chip: Accelerator, item_class: str) -> list[Finding]:
     act = question.act
-    if act.on > law.LAW_KNOWN_TO:
-        return [no_text(act.on)]
-    found = [no_text(act.on)] if act.on < law.FIRST_TEXT else []
+    outside = not law.FIRST_TEXT <= act.on <= law.LAW_KNOWN_TO
+    found = [no_text(act.on)] if outside else []
     words = {
         "chip": chip.name,
-        "item_class": classification.item_class,
+        "item_class": item_class,
         "destination": groups.countries().get(act.destination or "", "an unknown place"),
-        "recipient_seat": act.recipient.headquarters or "unknown",
+        "recipient_seat": _controlled_seat(question),
         "law_known_to": str(law.LAW_KNOWN_TO),
     }
+    found += judged_as(act)
     found += rule_findings(question, words)
     found += listing_findings(question)
     found += letter_findings(question)
     found += provenance_findings(question, chip)
-    if act.kind in MOVES and act.destination is None:
+    moves = bool(legal_kinds(act) & MOVES)
+    if moves and act.destination is None:
         found.append(_no_destination())
-    if act.kind in MOVES and not any(f.list_based for f in found):
-        found.append(_not_on_the_list(question, classification, words))
+    if moves and not any(f.list_based and f.reason.outcome is not None for f in found):
+        found.append(_not_on_the_list(question, words))
     return found
 
 
-def _not_on_the_list(question: Question, classification: Classification, words: Mapping[str, str]) -> Finding:
+def _controlled_seat(question: Question) -> str:
+    """Return the seat that a text on headquarters speaks of: one in Macau or D:5 where a party has one."""
+    seats = [
+        s for _, p in receiving(question.act) for s in (p.headquarters, p.ultimate_parent_headquarters) if s
+    ]
+    barred = [s for s in seats if groups.member(s, ["MO+D:5"], question.on)]
+    return next(iter(barred or seats), "unknown")
+
+
+def _not_on_the_list(question: Question, words: Mapping[str, str]) -> Finding:
     """Return the ground on which the other findings stand: the Commerce Control List asks nothing of this act."""
-    item = classification.item_class
+    item = words["item_class"]
     if question.designer is not None and groups.member(question.designer, ["MO+D:5"], question.on):
-        why = "it is not of United States design, and whether a unit is subject to the regulations is judged beside this"
+        why = "foreign-design"
+    elif question.act.hbm is not None and item == BELOW:
+        why = "hbm-below"
     elif item == BELOW:
-        why = "it is below the thresholds of 3A090 and controlled for anti-terrorism reasons only"
+        why = "below"
     elif item in {CANNOT_DECIDE, NO_TEXT}:
-        why = f"its class ({item}) does not matter for {words['destination']} and this recipient"
+        why = "undecided"
     else:
-        why = f"{item} to {words['destination']} and to a recipient of this headquarters is outside what is enforced"
+        why = "outside"
+    said = law.ground("list")
     reason = Reason(
         rule="us.list",
-        citation="15 CFR 742.6(a)(6), 774 Supp. 1 (ECCN 3A090)",
+        citation=said.cite,
         outcome=Outcome.UNKNOWN if item == NO_TEXT else Outcome.NO_LICENCE,
-        text=f"{words['chip']}: its place on the Commerce Control List asks no licence; {why}.",
+        text=said.text.format_map({**words, "why": said.texts[why].format_map(words)}),
         source="; ".join(text.source for text in law.item_texts()),
+        missing=(f"the text of 3A090 of {question.on}",) if item == NO_TEXT else (),
     )
     return Finding(reason, frozenset({"item_class", "accelerator.tpp", "accelerator.density", "destination"}))
 
 
 def _no_destination() -> Finding:
+    said = law.ground("destination")
     reason = Reason(
         rule="us.destination",
-        citation="15 CFR 732.3",
+        citation=said.cite,
         outcome=Outcome.UNKNOWN,
-        text="Where the item goes is not known.",
-        source="15 CFR part 732",
+        text=said.text,
+        source=said.source,
         status="fact",
         missing=("destination",),
     )
     return Finding(reason, frozenset({"destination"}))
 
 
-def _decision(
-    transfer: Transfer,
-    findings: Sequence[Finding],
-    classification: Classification,
-    inputs: Mapping[str, str],
-) -> Decision:
+def _decision(question: Question, chip: Accelerator, classification: Classification) -> Decision:
+    act = question.act
+    item_class = classification.item_class
+    if act.form is ItemForm.SYSTEM:
+        item_class = system_class(item_class)
+    findings = _findings(question, chip, item_class)
+    if act.on > law.LAW_KNOWN_TO:
+        findings = _projected(findings, act.on)
     ordered = sorted(findings, key=lambda f: _rank(f.reason.outcome))  # stable: file order within an outcome
     outcome = ordered[0].reason.outcome or Outcome.UNKNOWN
     deciding = [f for f in ordered if f.reason.outcome is outcome]
@@ -210,23 +255,50 @@ def _decision(
     missing = {fact for f in findings for fact in f.reason.missing}
     granted = outcome in {Outcome.NO_LICENCE, Outcome.EXCEPTION}
     rested = [f.used for f in (findings if granted else deciding)]
-    used = sorted(
-        frozenset({"accelerator", "kind", *(_PERMISSION_RESTS_ON if granted else ())}).union(*rested)
-    )
+    used = {"accelerator", "kind"}.union(*rested)
+    if granted:
+        used |= {f"{role}.{fact}" for role, _ in parties(act) for fact in _PERMISSION_RESTS_ON}
+    inputs = stated(question, item_class, sorted(used))
     return Decision(
-        transfer=transfer,
+        transfer=act,
         outcome=outcome,
         review_policy=min(policies, key=_POLICIES.index) if policies else None,
-        item_class=classification.item_class,
+        item_class=item_class,
         reasons=tuple(f.reason for f in ordered),
         missing=tuple(sorted(missing)),
-        would_change=_would_change(deciding, transfer.kind, outcome, missing),
+        would_change=_would_change(deciding, act.kind, outcome, missing),
         conditions=_unique(c for f in findings for c in f.conditions),
-        inputs={name: inputs[name] for name in used if name in inputs} | {"on": str(transfer.on)},
+        inputs={**inputs, "on": str(act.on)},
         law_known_to=law.LAW_KNOWN_TO,
         codified_outcome=min((c for c in codified if c is not None), key=STRICTNESS.index),
         classification=classification,
+        gates=tuple(gate_findings(question)),
+        trace=tuple(question.steps or ()),
     )
+
+
+def _projected(findings: Sequence[Finding], on: dt.date) -> list[Finding]:
+    """Return the findings of a day after the newest text: refused, with what the text would say if it still stood."""
+    found = min(findings[1:], key=lambda f: _rank(f.reason.outcome))
+    answer = found.reason.outcome or Outcome.UNKNOWN
+    said = law.ground("projected")
+    words = {"known_to": law.LAW_KNOWN_TO, "on": on, "answer": answer.value.replace("_", " ")}
+    forward = Reason(
+        rule="us.projected",
+        citation=said.cite,
+        outcome=None,
+        text=said.text.format(**words),
+        source=said.source.format(**words),
+        status="fact",
+        codified=answer,
+    )
+    rest = [
+        replace(
+            f, conditions=(), reason=replace(f.reason, outcome=None, codified=f.reason.outcome, policy=None)
+        )
+        for f in findings[1:]
+    ]
+    return [findings[0], Finding(forward, frozenset({"on"})), *rest]
 
 
 def _would_change(
@@ -249,62 +321,3 @@ def _unique(items: Iterable[str]) -> tuple[str, ...]:
 
 def _rank(outcome: Outcome | None) -> int:
     return len(STRICTNESS) if outcome is None else STRICTNESS.index(outcome)
-
-
-def _check(t: Transfer) -> None:
-    faults: list[Fault] = []
-    codes = groups.countries()
-    places = {
-        "origin": t.origin,
-        "destination": t.destination,
-        "provenance.imported_from": t.provenance.imported_from,
-        "sender.headquarters": t.sender.headquarters,
-        "sender.ultimate_parent_headquarters": t.sender.ultimate_parent_headquarters,
-        "recipient.headquarters": t.recipient.headquarters,
-        "recipient.ultimate_parent_headquarters": t.recipient.ultimate_parent_headquarters,
-    }
-    for where, code in places.items():
-        if code is not None and code not in codes:
-            near = nearest(code.upper(), list(codes))
-            mend = f"Write an ISO 3166-1 alpha-2 code{', such as ' + ', '.join(near) if near else ''}."
-            faults.append(Fault(where, f"{code!r} is no country code", mend))
-    faults += _route(t)
-    if t.provenance.imported_on is not None and t.provenance.imported_on > t.on:
-        what = f"the units are imported on {t.provenance.imported_on}, after the act of {t.on}"
-        faults.append(
-            Fault("provenance.imported_on", what, "Write the day on which they came, or leave it out.")
-        )
-    if faults:
-        raise InputError(faults)
-
-
-def _route(t: Transfer) -> list[Fault]:
-    """Faults of a kind that does not fit its countries."""
-    start = None if t.origin is None else groups.ear_country(t.origin)
-    end = None if t.destination is None else groups.ear_country(t.destination)
-    same = start is not None and end is not None and start == end
-    apart = start is not None and end is not None and start != end
-    match t.kind:
-        case TransferKind.EXPORT if start not in (None, "US"):
-            return [_misfit(t, "an export leaves the United States", "re-export")]
-        case TransferKind.EXPORT if end == "US":
-            return [_misfit(t, "an export leaves the United States", "domestic")]
-        case TransferKind.REEXPORT if start == "US":
-            return [_misfit(t, "a re-export leaves a foreign country", "export")]
-        case TransferKind.REEXPORT if same:
-            return [_misfit(t, "a re-export goes to another country", "transfer-in-country")]
-        case TransferKind.IN_COUNTRY if apart:
-            return [_misfit(t, "a transfer in-country stays in its country", "re-export")]
-        case TransferKind.IN_COUNTRY if "US" in (start, end):
-            return [_misfit(t, "a transfer in-country is inside a foreign country", "domestic")]
-        case TransferKind.DOMESTIC if {start, end} - {None, "US"}:
-            return [_misfit(t, "domestic supply stays in the United States", "export")]
-        case TransferKind.COMPUTE_LEASE if apart:
-            return [_misfit(t, "a lease leaves the machine where it is", "re-export")]
-        case _:
-            return []
-
-
-def _misfit(t: Transfer, rule: str, better: str) -> Fault:
-    what = f"{t.kind.value} from {t.origin or 'an unknown place'} to {t.destination or 'an unknown place'}: {rule}"
-    return Fault("kind", what, f"Write {better!r}, or correct the countries (Hong Kong counts as China).")

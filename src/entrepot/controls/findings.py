@@ -11,17 +11,28 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from entrepot.controls import law
-from entrepot.controls.conditions import Question, holds
+from entrepot.controls.conditions import Question, holds, legal_kinds, parties
 from entrepot.controls.logic import Verdict, all_of
-from entrepot.controls.records import Outcome, Reason, ReviewPolicy, TransferKind
+from entrepot.controls.records import (
+    Gate,
+    GateAnswer,
+    Outcome,
+    Reason,
+    ReviewPolicy,
+    Transfer,
+    TransferKind,
+)
 
 __all__ = [
     "MOVES",
     "Finding",
+    "gate_findings",
+    "judged_as",
     "letter_findings",
     "letter_reach",
     "listing_findings",
     "no_text",
+    "overcoming",
     "rule_findings",
 ]
 
@@ -51,6 +62,7 @@ def rule_findings(question: Question, words: Mapping[str, str]) -> Iterator[Find
         if version is None:
             continue
         verdict = holds(version.when, question)
+        question.note("rule", rule.id, version.effective, version.cite, verdict)
         if verdict.value is False:
             continue
         if verdict.value is None:
@@ -68,6 +80,7 @@ def rule_findings(question: Question, words: Mapping[str, str]) -> Iterator[Find
                 codified=version.codified,
                 policy=version.policy,
                 effective=version.since,
+                compliance=version.compliance,
                 missing=(f"counsel's view on {rule.title}",) if version.outcome is Outcome.UNKNOWN else (),
             ),
             used=verdict.used,
@@ -93,32 +106,61 @@ def _open(rule: law.Rule, version: law.Version, verdict: Verdict) -> Finding:
     return Finding(reason, verdict.used, change=rule.change, list_based=rule.list_based)
 
 
-def _excepted(finding: Finding, question: Question) -> Iterator[Finding]:
-    """Overcome a list-based requirement where an exception fits; else attach its review policy."""
-    open_exceptions: set[str] = set()
+def overcoming(rule: str, question: Question) -> Iterator[tuple[law.ExceptionRule, Verdict]]:
+    """Yield the exceptions in force that could overcome a rule, in the order in which they are tried."""
     for exception in law.exceptions():
-        in_force = law.version_on((exception,), question.on) is not None
-        if not in_force or finding.reason.rule not in exception.overcomes:
-            continue
-        verdict = holds(exception.when, question)
+        if rule in exception.overcomes and law.version_on((exception,), question.on) is not None:
+            verdict = holds(exception.when, question)
+            question.note("exception", exception.id, exception.effective, exception.cite, verdict)
+            yield exception, verdict
+
+
+def _excepted(finding: Finding, question: Question) -> Iterator[Finding]:
+    """Overcome a list-based requirement where an exception fits; else attach its review policy.
+
+    A requirement that is codified and not enforced has no outcome; an exception to it changes what is codified.
+    """
+    unenforced = finding.reason.outcome is None
+    if finding.reason.outcome is Outcome.UNKNOWN:
+        yield finding
+        return
+    open_exceptions: dict[str, frozenset[str]] = {}
+    for exception, verdict in overcoming(finding.reason.rule, question):
         if verdict.value is None:
-            open_exceptions |= verdict.missing
+            open_exceptions[exception.name] = verdict.missing
         if verdict.value:
             by = "Overcome by" if exception.outcome is Outcome.EXCEPTION else "Its exception is open:"
             text = f"{finding.reason.text} {by} {exception.name}."
-            yield replace(finding, reason=replace(finding.reason, outcome=None, text=text))
+            codified = finding.reason.codified
+            met = replace(finding.reason, outcome=None, codified=None, text=text)
+            yield replace(finding, reason=met, conditions=())
             reason = Reason(
                 rule=exception.id,
                 citation=exception.cite,
-                outcome=exception.outcome,
-                text=exception.text,
+                outcome=None if unenforced else exception.outcome,
+                text=f"{exception.text} Its conditions: {' '.join(exception.conditions)}"
+                if unenforced
+                else exception.text,
                 source=exception.source,
+                status=finding.reason.status if unenforced else "codified",
+                codified=exception.outcome if codified is not None else None,
                 effective=exception.effective,
                 missing=("which of the two texts prevails",) if exception.outcome is Outcome.UNKNOWN else (),
             )
-            yield Finding(reason, verdict.used, exception.conditions, finding.change, list_based=True)
+            asked = () if unenforced else exception.conditions
+            yield Finding(reason, verdict.used, asked, finding.change, list_based=True)
             return
-    yield _reviewed(finding, question, open_exceptions)
+    if unenforced:
+        # What an exception would still ask belongs to a text that is not enforced: it is said, and not missed.
+        told = "; ".join(f"{name} if {', '.join(sorted(lacks))}" for name, lacks in open_exceptions.items())
+        also = f" Exceptions to the text, where their conditions are met: {told}." if told else ""
+        reviewed = _reviewed(finding, question, set())
+        yield replace(
+            reviewed,
+            reason=replace(reviewed.reason, text=reviewed.reason.text + also, missing=(), policy=None),
+        )
+        return
+    yield _reviewed(finding, question, set().union(*open_exceptions.values()))
 
 
 def _reviewed(finding: Finding, question: Question, open_exceptions: set[str]) -> Finding:
@@ -127,6 +169,7 @@ def _reviewed(finding: Finding, question: Question, open_exceptions: set[str]) -
         if finding.reason.rule not in review.rules or law.version_on((review,), question.on) is None:
             continue
         verdict = holds(review.when, question)
+        question.note("review", finding.reason.rule, review.effective, review.cite, verdict)
         missing |= verdict.missing
         closed = review.policy in {ReviewPolicy.DENIAL, ReviewPolicy.POLICY_OF_DENIAL}
         if verdict.value or (verdict.value is None and closed):
@@ -148,17 +191,18 @@ def _reviewed(finding: Finding, question: Question, open_exceptions: set[str]) -
 
 def letter_findings(question: Question) -> Iterator[Finding]:
     """Judge the letters that the sender has received: they bind nobody else."""
-    if question.act.kind not in MOVES:
+    if not legal_kinds(question.act) & MOVES:
         return
     for key in question.act.sender.letters:
         rule = law.letter_rules().get(key)
         if rule is None:
+            said = law.ground("letter-unknown")
             reason = Reason(
                 rule=key,
-                citation="is-informed letter",
+                citation=said.cite,
                 outcome=Outcome.UNKNOWN,
-                text=f"The sender is bound by a letter, {key}, whose reach is not in the rule files.",
-                source="sender.letters",
+                text=said.text.format(key=key),
+                source=said.source,
                 status="letter",
                 missing=(f"what the letter {key} covers",),
             )
@@ -183,15 +227,15 @@ def letter_reach(rule: law.LetterRule, question: Question) -> Verdict:
 
 def _letter(rule: law.LetterRule, question: Question) -> Iterator[Finding]:
     verdict = letter_reach(rule, question)
+    letter = rule.letter
+    question.note("letter", letter.id, letter.effective, letter.citation, verdict)
     if verdict.value is False:
         return
-    letter = rule.letter
     practised = rule.practice_from is not None and question.on >= rule.practice_from
     policy = ReviewPolicy.NOT_STATED if practised else rule.policy
     covers = "covers" if verdict.value else "may cover"
-    text = (
-        f"The sender is bound by the letter to {letter.addressee}, which {covers} this act: {letter.scope}; to "
-        f"{letter.destinations}."
+    text = law.ground("letter").text.format(
+        addressee=letter.addressee, covers=covers, scope=letter.scope, where=letter.destinations
     )
     reason = Reason(
         rule=letter.id,
@@ -203,57 +247,70 @@ def _letter(rule: law.LetterRule, question: Question) -> Iterator[Finding]:
         policy=policy if verdict.value else None,
         effective=letter.effective,
         missing=tuple(sorted(verdict.missing)),
+        practice=rule.practice_policy if practised and verdict.value else None,
     )
     change = ("a licence from BIS", "the letter's withdrawal")
     yield Finding(reason, verdict.used | {"sender.letters"}, change=change)
 
 
 def listing_findings(question: Question) -> Iterator[Finding]:
-    """Judge the list entries of every party: a listing covers buyer, consignee and end user alike."""
-    act = question.act
-    for role, party in (("sender", act.sender), ("recipient", act.recipient)):
+    """Judge the list entries of every party: a listing covers buyer, consignee, end user and forwarder alike."""
+    for role, party in parties(question.act):
+        used = frozenset({f"{role}.listings"})
+        clear = None if party.listings is None else bool(party.listings)
+        missing = used if party.listings is None else frozenset()
+        question.note("listing", role, None, law.ground("screening").cite, Verdict(clear, used, missing))
         if party.listings is None:
+            said = law.ground("screening")
             reason = Reason(
                 rule="us.screening",
-                citation="15 CFR 744.11, 744.15, 744.21; 736.2(b)(4)-(5)",
+                citation=said.cite,
                 outcome=Outcome.UNKNOWN,
-                text=f"The {role} has not been screened against the restricted-party lists.",
-                source="15 CFR part 744",
+                text=said.text.format(role=role),
+                source=said.source,
                 status="fact",
                 missing=(f"{role}.listings",),
             )
-            yield Finding(reason, frozenset({f"{role}.listings"}))
+            yield Finding(reason, used)
             continue
         for entry in party.listings:
-            yield from _listed(entry, role, act.kind)
+            yield from _listed(entry, role, question.act)
 
 
-def _listed(entry: str, role: str, kind: TransferKind) -> Iterator[Finding]:
+def _listed(entry: str, role: str, act: Transfer) -> Iterator[Finding]:
     head, *details = entry.split(":")
     rule = law.listings().get(head)
     used = frozenset({f"{role}.listings"})
     if rule is None:
+        said = law.ground("list-unknown")
         reason = Reason(
             rule="us.screening",
-            citation="15 CFR part 744",
+            citation=said.cite,
             outcome=Outcome.UNKNOWN,
-            text=f"The {role} is on a list, {entry!r}, whose meaning is not in the rule files.",
-            source=f"{role}.listings",
+            text=said.text.format(role=role, entry=entry),
+            source=said.source,
             status="fact",
             missing=(f"what the list {head!r} means",),
         )
         yield Finding(reason, used)
         return
+    kinds = legal_kinds(act)
     outcome: Outcome | None = rule.outcome
-    if kind is TransferKind.COMPUTE_LEASE:
+    if TransferKind.COMPUTE_LEASE in kinds:
         outcome = rule.lease
-    elif kind is TransferKind.DOMESTIC:
+    elif TransferKind.USE in kinds:
+        outcome = rule.use
+    elif TransferKind.DOMESTIC in kinds:
         outcome = rule.domestic
     stated = [p for p in ReviewPolicy for d in details if d.replace("-", "_") == p.value]
     doubtful = outcome is Outcome.UNKNOWN
     text = f"The {role} is listed ({entry}): {rule.text}"
-    if doubtful and kind is TransferKind.COMPUTE_LEASE:
-        text += " Whether that reaches remote use of a machine is not settled: ask counsel."
+    in_place = {
+        TransferKind.COMPUTE_LEASE: "remote use of a machine",
+        TransferKind.USE: "use of units in place",
+    }
+    if doubtful and act.kind in in_place:
+        text += law.ground("lease-unsettled").text.format(act=in_place[act.kind])
     reason = Reason(
         rule=f"us.listing.{head}",
         citation=rule.cite,
@@ -275,21 +332,43 @@ def _listed(entry: str, role: str, kind: TransferKind) -> Iterator[Finding]:
 
 def no_text(on: dt.date) -> Finding:
     """Return the finding of a day that lies outside the texts read: refused, not guessed."""
-    later = on > law.LAW_KNOWN_TO
-    text = (
-        f"The law is known to {law.LAW_KNOWN_TO}; {on} is later. What held then may have changed: refused, not guessed."
-        if later
-        else f"{on} is before {law.FIRST_TEXT}, the first day whose text was read. That is not 'no rule yet'."
-    )
+    said = law.ground("known-law")
+    words = {"first_text": law.FIRST_TEXT, "known_to": law.LAW_KNOWN_TO, "on": on}
     return Finding(
         Reason(
             rule="us.known-law",
-            citation="none: outside the texts read",
+            citation=said.cite,
             outcome=Outcome.UNKNOWN,
-            text=text,
-            source=f"texts read from {law.FIRST_TEXT} to {law.LAW_KNOWN_TO}",
+            text=said.text.format(**words),
+            source=said.source.format(**words),
             status="fact",
             missing=(f"the law of {on}",),
         ),
         frozenset({"on"}),
     )
+
+
+def judged_as(act: Transfer) -> Iterator[Finding]:
+    """Say why a lease with possession, or a key, is judged as a move."""
+    grounds = {TransferKind.POSSESSION_LEASE: "possession", TransferKind.LICENCE_KEY: "key"}
+    if act.kind in grounds:
+        said = law.ground(grounds[act.kind])
+        yield Finding(
+            Reason(rule=f"us.{grounds[act.kind]}", citation=said.cite, outcome=None, text=said.text,
+                   source=said.source, status="fact"),
+            frozenset({"kind", "origin", "destination"}),
+        )  # fmt: skip
+
+
+def gate_findings(question: Question) -> Iterator[Gate]:
+    """Judge the measures of other governments: what a gate cannot be asked for lack of a fact is unknown."""
+    for rule in law.gates():
+        if law.version_on((rule,), question.on) is None:
+            continue
+        verdict = holds(rule.when, question)
+        gate = rule.gate
+        question.note("gate", gate.id, gate.effective, gate.citation, verdict)
+        if verdict.value:
+            yield gate
+        elif verdict.value is None:
+            yield replace(gate, answer=GateAnswer.UNKNOWN, missing=tuple(sorted(verdict.missing)))

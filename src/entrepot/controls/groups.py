@@ -13,9 +13,10 @@ from functools import cache
 from types import MappingProxyType
 
 from entrepot.controls import _toml
+from entrepot.controls.records import TransferKind
 from entrepot.errors import EntrepotError
 
-__all__ = ["countries", "ear_country", "group_days", "member"]
+__all__ = ["all_groups", "countries", "ear_country", "group_days", "kinds", "member"]
 
 _MOVE = "country from until source"
 
@@ -102,6 +103,26 @@ def _member(country: str, place: str, on: dt.date) -> bool | None:
         if move.country == ear_country(country) and move.first <= on < move.out:
             return None if move.doubtful else True
     return ear_country(country) in group.members
+
+
+@cache
+def kinds(names: tuple[str, ...]) -> frozenset[TransferKind]:
+    """Return the kinds of act that a rule names, singly or by a group such as ``moves``."""
+    held = {
+        _toml.text(row, "id"): _toml.names(row, "members")
+        for row in _toml.rows(_toml.read("groups"), "kinds", "id members")
+    }
+    found = [member for name in names for member in held.get(name, (name,))]
+    try:
+        return frozenset(TransferKind(member) for member in found)
+    except ValueError as error:
+        raise EntrepotError(f"a rule names a kind of act that does not exist: {error}") from None
+
+
+@cache
+def all_groups() -> tuple[str, ...]:
+    """Return the ids of all groups, the derived ones last."""
+    return (*_groups(), *_derived())
 
 
 @cache

@@ -17,13 +17,17 @@ from typing import Protocol, TypeVar
 from entrepot.controls import _toml
 from entrepot.controls.groups import group_days
 from entrepot.controls.logic import ALWAYS, Condition, compiled
-from entrepot.controls.records import Letter, Outcome, ReviewPolicy
+from entrepot.controls.records import Gate, GateAnswer, Letter, Outcome, ReviewPolicy
+from entrepot.errors import EntrepotError
 
 __all__ = [
     "FIRST_TEXT",
     "LAW_KNOWN_TO",
     "ExceptionRule",
     "Figure",
+    "GateRule",
+    "Ground",
+    "HbmText",
     "ItemText",
     "LetterRule",
     "Listing",
@@ -31,28 +35,40 @@ __all__ = [
     "Review",
     "Rule",
     "Version",
+    "checklist",
+    "every_day",
     "exceptions",
     "figures",
+    "gates",
+    "ground",
+    "hbm_texts",
     "item_texts",
     "letter_rules",
     "letters",
     "listings",
+    "questions",
     "reviews",
     "rules",
     "turning_days",
     "version_on",
+    "z_paragraphs",
 ]
 
-FIRST_TEXT = dt.date(2022, 10, 21)  # 3A090 takes effect; nothing is known of the days before
-LAW_KNOWN_TO = dt.date(2026, 9, 24)  # the newest text of the regulations that was read
-
+FIRST_TEXT = _toml.day(_toml.read("law"), "first_text")
+LAW_KNOWN_TO = _toml.day(_toml.read("law"), "known_to")
 
 # Every key that a table of the files may have.
-_VERSION = "effective standing until cite source status outcome codified policy when text conditions"
+_VERSION = (
+    "effective standing until compliance cite source status outcome codified policy when text conditions"
+)
 _EXCEPTION = "id name effective until overcomes cite outcome when text conditions source"
-_REVIEW = "rules effective until when policy cite text conditions source"
-_LETTER = "id addressee effective cite policy policy_cite practice_from practice says where scope doubt destinations source note"
-_LISTING = "id cite outcome lease domestic policy text source"
+_REVIEW = "rules effective until when policy cite text conditions checklist source"
+_LETTER = (
+    "id addressee effective cite policy policy_cite practice_from practice_policy practice says where scope doubt "
+    "destinations source note"
+)
+_LISTING = "id cite outcome lease use domestic policy text source"
+_GATE = "id government answer confidence effective until when cite text source missing"
 
 
 class _Dated(Protocol):
@@ -83,6 +99,7 @@ class Version:
     when: Condition
     text: str
     conditions: tuple[str, ...]
+    compliance: dt.date | None = None
 
     @property
     def since(self) -> dt.date | None:
@@ -139,6 +156,7 @@ class LetterRule:
     letter: Letter
     policy: ReviewPolicy
     practice_from: dt.date | None
+    practice_policy: ReviewPolicy | None
     practice: str
     scope: Condition | None
     doubt: Condition | None
@@ -147,16 +165,45 @@ class LetterRule:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What an entry on one restricted-party list means for a move, for a lease and inside the United States."""
+    """What an entry on one list means for a move, for a lease, for use in place and inside the United States."""
 
     id: str
     cite: str
     outcome: Outcome
     lease: Outcome
+    use: Outcome
     domestic: Outcome | None
     policy: ReviewPolicy | None
     text: str
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class GateRule:
+    """A measure of another government, and when it bears."""
+
+    gate: Gate
+    when: Condition
+
+    @property
+    def effective(self) -> dt.date:
+        """The first day."""
+        return self.gate.effective
+
+    @property
+    def until(self) -> dt.date | None:
+        """The first day on which it is out."""
+        return self.gate.until
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What the evaluator says where no single paragraph does."""
+
+    cite: str
+    text: str
+    source: str
+    texts: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +227,26 @@ class ItemText:
 
 
 @dataclass(frozen=True, slots=True)
+class HbmText:
+    """The dated threshold of memory that moves by itself: bandwidth density above so many GB/s per mm2."""
+
+    effective: dt.date
+    until: dt.date | None
+    item: str
+    above: Decimal
+    says: str
+    cite: str
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
     """A figure that the item texts ask for and a catalogue does not print, for chips whose id begins so."""
 
     chips: tuple[str, ...]
     rate_int8: Decimal | None
+    rate_bf16: Decimal | None
     io_gb_s: Decimal | None
+    made_for_china: bool
     source: str
 
 
@@ -243,7 +304,10 @@ def reviews() -> tuple[Review, ...]:
             policy=ReviewPolicy(_toml.text(row, "policy")),
             cite=_toml.text(row, "cite"),
             text=_toml.text(row, "text"),
-            conditions=_toml.names(row, "conditions"),
+            conditions=(
+                *_toml.names(row, "conditions"),
+                *(checklist(_toml.text(row, "checklist")) if "checklist" in row else ()),
+            ),
         )
         for row in _toml.rows(_toml.read("review"), "review", _REVIEW)
     )
@@ -269,6 +333,7 @@ def letter_rules() -> Mapping[str, LetterRule]:
             letter=letter,
             policy=ReviewPolicy(_toml.text(row, "policy")),
             practice_from=_toml.day_or_none(row, "practice_from"),
+            practice_policy=ReviewPolicy(str(row["practice_policy"])) if "practice_policy" in row else None,
             practice=str(row.get("practice", "")),
             scope=_toml.condition(row, "scope", key),
             doubt=_toml.condition(row, "doubt", key),
@@ -293,6 +358,7 @@ def listings() -> Mapping[str, Listing]:
                 cite=_toml.text(row, "cite"),
                 outcome=Outcome(_toml.text(row, "outcome")),
                 lease=Outcome(_toml.text(row, "lease")),
+                use=Outcome(str(row.get("use", row["lease"]))),
                 domestic=Outcome(str(row["domestic"])) if "domestic" in row else None,
                 policy=ReviewPolicy(str(row["policy"])) if "policy" in row else None,
                 text=_toml.text(row, "text"),
@@ -332,11 +398,94 @@ def figures() -> tuple[Figure, ...]:
         Figure(
             _toml.names(r, "chips"),
             _toml.number(r, "rate_int8"),
+            _toml.number(r, "rate_bf16"),
             _toml.number(r, "io_gb_s"),
+            r.get("made_for_china") is True,
             _toml.text(r, "source"),
         )
-        for r in _toml.rows(_toml.read("items"), "figure", "chips rate_int8 io_gb_s source")
+        for r in _toml.rows(
+            _toml.read("items"), "figure", "chips rate_int8 rate_bf16 io_gb_s made_for_china source"
+        )
     )
+
+
+@cache
+def hbm_texts() -> tuple[HbmText, ...]:
+    """Return the dated thresholds of high-bandwidth memory."""
+    return tuple(
+        HbmText(
+            _toml.day(row, "effective"),
+            _toml.day_or_none(row, "until"),
+            _toml.text(row, "item"),
+            _toml.number(row, "density_above") or Decimal(0),
+            _toml.text(row, "says"),
+            _toml.text(row, "cite"),
+        )
+        for row in _toml.rows(
+            _toml.read("items"), "hbm", "effective until item density_above says cite source"
+        )
+    )
+
+
+@cache
+def z_paragraphs() -> tuple[str, ...]:
+    """Return the ECCNs with a ``.z`` paragraph: items classified elsewhere that meet 3A090 or 4A090."""
+    return _toml.names(_toml.read("items"), "z_eccns")
+
+
+@cache
+def gates() -> tuple[GateRule, ...]:
+    """Return the measures of other governments."""
+    return tuple(
+        GateRule(
+            Gate(
+                id=_toml.text(row, "id"),
+                government=_toml.text(row, "government"),
+                answer=GateAnswer(_toml.text(row, "answer")),
+                confidence=_toml.text(row, "confidence"),
+                effective=_toml.day(row, "effective"),
+                until=_toml.day_or_none(row, "until"),
+                citation=_toml.text(row, "cite"),
+                text=_toml.text(row, "text"),
+                source=_toml.text(row, "source"),
+                missing=_toml.names(row, "missing"),
+            ),
+            _toml.condition(row, "when", _toml.text(row, "id")) or ALWAYS,
+        )
+        for row in _toml.rows(_toml.read("gates"), "gate", _GATE)
+    )
+
+
+@cache
+def ground(name: str) -> Ground:
+    """Return what the evaluator says on a ground that is no single paragraph."""
+    row = _toml.table(_toml.table(_toml.read("law")["ground"])[name])
+    texts = _toml.table(row.get("texts", row.get("why", {})))
+    cite, text, source = (str(row.get(key, "")) for key in ("cite", "text", "source"))
+    return Ground(cite, text, source, MappingProxyType({k: str(v) for k, v in texts.items()}))
+
+
+@cache
+def questions() -> Mapping[str, str]:
+    """Return the questions that a person may answer beside the plain facts, by id."""
+    found = _toml.rows(_toml.read("questions"), "question", "id asks cite")
+    return MappingProxyType(
+        {_toml.text(q, "id"): f"{_toml.text(q, 'asks')} [{_toml.text(q, 'cite')}]" for q in found}
+    )
+
+
+@cache
+def checklist(name: str) -> tuple[str, ...]:
+    """Return the rows of a checklist: who gives what, with the paragraph."""
+    for row in _toml.rows(_toml.read("questions"), "checklist", "id title row"):
+        if row["id"] == name:
+            points = _toml.rows(row, "row", "who what cite")
+            return tuple(
+                f"{_toml.text(row, 'title')}, {n} of {len(points)} ({_toml.text(p, 'who')}): "
+                f"{_toml.text(p, 'what')} [{_toml.text(p, 'cite')}]"
+                for n, p in enumerate(points, 1)
+            )
+    raise EntrepotError(f"a rule file names the checklist {name!r}, which does not exist")
 
 
 @cache
@@ -345,7 +494,25 @@ def turning_days() -> tuple[dt.date, ...]:
     days = {v.effective for rule in rules() if rule.list_based for v in rule.versions}
     days |= {r.letter.effective for r in letter_rules().values()}
     days |= {e.effective for e in exceptions()} | {t.effective for t in item_texts()}
+    days |= {r.practice_from for r in letter_rules().values() if r.practice_from is not None}
     return tuple(sorted(days | group_days()))
+
+
+@cache
+def every_day() -> tuple[dt.date, ...]:
+    """Return every day on which anything changed that an answer may rest on, in order."""
+    days = set(turning_days())
+    days |= {v.effective for rule in rules() for v in rule.versions} | {r.effective for r in reviews()}
+    days |= {v.until for rule in rules() for v in rule.versions if v.until} | {g.effective for g in gates()}
+    return tuple(sorted(days - {dt.date.min, dt.date.max}))
+
+
+def _status(row: _toml.Table) -> str:
+    """Return a version's status; one that is not among the known words stops the program."""
+    status = str(row.get("status", "codified"))
+    if status not in _toml.names(_toml.read("law"), "statuses"):
+        raise EntrepotError(f"a rule file holds the status {status!r}, which law.toml does not name")
+    return status
 
 
 def _version(row: _toml.Table, rule: str) -> Version:
@@ -354,11 +521,12 @@ def _version(row: _toml.Table, rule: str) -> Version:
         until=_toml.day_or_none(row, "until"),
         cite=_toml.text(row, "cite"),
         source=_toml.text(row, "source"),
-        status=str(row.get("status", "codified")),
+        status=_status(row),
         outcome=Outcome(str(row["outcome"])) if "outcome" in row else None,
         codified=Outcome(str(row["codified"])) if "codified" in row else None,
         policy=ReviewPolicy(str(row["policy"])) if "policy" in row else None,
         when=_toml.condition(row, "when", rule) or ALWAYS,
         text=_toml.text(row, "text"),
         conditions=_toml.names(row, "conditions"),
+        compliance=_toml.day_or_none(row, "compliance"),
     )

@@ -38,11 +38,17 @@ LEAVES: Mapping[str, Literal["names", "number", "flag", "name"]] = {
     "chip": "names",
     "origin": "names",
     "destination": "names",
+    "form": "names",
+    "via": "names",
     "recipient_seat": "names",
+    "recipient_seat_all": "names",
     "sender_seat": "names",
+    "sender_seat_all": "names",
     "designer": "names",
     "datacenter": "flag",
+    "made_for_china": "flag",
     "fact": "name",
+    "asked": "name",
     "authorised": "name",
     "tpp_min": "number",
     "tpp_below": "number",
@@ -53,6 +59,8 @@ LEAVES: Mapping[str, Literal["names", "number", "flag", "name"]] = {
     "link_min": "number",
     "io_min": "number",
     "memory_and_io_min": "number",
+    "hbm_density_above": "number",
+    "hbm_density_below": "number",
 }
 
 

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from entrepot.catalogue.records import Accelerator, Confidence, Figure, NumberFormat
 from entrepot.controls import law
+from entrepot.controls.records import StatedFigures
 
-__all__ = ["Interval", "Measures", "measured", "tpp"]
+__all__ = ["Interval", "Measures", "made_for_china", "measured", "tpp"]
 
 _WEAK = {Confidence.ESTIMATE, Confidence.UNKNOWN}
 _EIGHT_BIT = (NumberFormat.FP8, NumberFormat.INT8)
@@ -90,13 +91,51 @@ def tpp(tera_ops: Decimal | int, bits: int) -> Decimal:
     return Decimal(tera_ops) * bits
 
 
-def measured(accelerator: Accelerator) -> Measures:
-    """Return the intervals of a chip from its catalogue figures and from those that the rule files state."""
+def made_for_china(chip: str) -> bool:
+    """Return whether the rule files name a chip as one made for China, of which no customer in the US is known."""
+    return any(f.made_for_china and chip.startswith(f.chips) for f in law.figures())
+
+
+def measured(accelerator: Accelerator, stated: StatedFigures | None = None) -> Measures:
+    """Return the intervals of a chip from its catalogue figures and from those that the rule files state.
+
+    Parameters
+    ----------
+    stated : figures of an asker, taken as exact and put in the place of the catalogue's
+    """
+    found = _measured(accelerator)
+    return found if stated is None else _overlaid(found, stated)
+
+
+def _overlaid(m: Measures, stated: StatedFigures) -> Measures:
+    def point(value: Decimal | None, held: Interval) -> Interval:
+        return held if value is None else Interval(value, value)
+
+    io, memory = point(stated.io_gb_s, m.io), point(stated.memory_bw_gb_s, m.memory_bw)
+    link = m.link
+    if stated.io_gb_s is not None and (link.high is None or link.high > stated.io_gb_s):
+        link = Interval(min(link.low, stated.io_gb_s), stated.io_gb_s)
+    return replace(
+        m,
+        tpp=point(stated.tpp, m.tpp),
+        tpp_value=m.tpp_value if stated.tpp is None else stated.tpp,
+        density=point(stated.density, m.density),
+        density_value=m.density_value if stated.density is None else stated.density,
+        memory_bw=memory,
+        io=io,
+        link=link,
+        memory_and_io=_sum(memory, io),
+        datacenter=m.datacenter if stated.datacenter is None else stated.datacenter,
+    )
+
+
+def _measured(accelerator: Accelerator) -> Measures:
     own = [f for f in law.figures() if accelerator.id.startswith(f.chips)]
     rates = dict(accelerator.dense_rate)
     for figure in own:
-        if figure.rate_int8 is not None:
-            rates.setdefault(NumberFormat.INT8, figure.rate_int8)
+        for format_, rate in ((NumberFormat.INT8, figure.rate_int8), (NumberFormat.BF16, figure.rate_bf16)):
+            if rate is not None:
+                rates.setdefault(format_, rate)
     supplied = frozenset(rates) - frozenset(accelerator.dense_rate)
     power, weak = _power(accelerator, rates, supplied)
     by_format = {f.value: tpp(rate, f.bits) for f, rate in rates.items()}

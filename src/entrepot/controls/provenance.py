@@ -6,7 +6,8 @@ imported, did any known rule or letter require an authorisation, and is one stat
 on which the law changed is tried; if all of them are clear, the day does not matter.
 
 The holder is taken as the importer of record: earlier owners are not facts that are asked here. A letter to the chip's
-own vendor counts, since that vendor is where the units came from.
+own vendor counts, since that vendor is where the units came from. Where somebody vouches that the units came lawfully
+and does not say how, what remains is whether a licence with conditions can have been behind that.
 """
 
 from __future__ import annotations
@@ -14,134 +15,199 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
+from typing import NamedTuple
 
 from entrepot.catalogue.records import Accelerator
 from entrepot.controls import groups, law
-from entrepot.controls.classify import classify
-from entrepot.controls.conditions import Question, holds
-from entrepot.controls.findings import Finding, letter_reach
+from entrepot.controls.classify import ItemKey, classify
+from entrepot.controls.conditions import Question, holds, legal_kinds
+from entrepot.controls.findings import Finding, letter_reach, overcoming
 from entrepot.controls.logic import Verdict, any_of
-from entrepot.controls.records import Outcome, PartyFacts, Provenance, Reason, ReviewPolicy, TransferKind
+from entrepot.controls.measures import measured
+from entrepot.controls.records import (
+    ItemForm,
+    Outcome,
+    PartyFacts,
+    Provenance,
+    Reason,
+    ReviewPolicy,
+    StatedFigures,
+    Transfer,
+    TransferKind,
+)
 
-__all__ = ["provenance_findings"]
+__all__ = ["VOUCHED", "provenance_findings"]
 
-_CITE = "15 CFR 736.2(b)(10), 750.7"
+VOUCHED = "lawful"
 _WITHOUT = {"none", "without licence"}
 _NOT_NEEDED = {"no licence required", "nlr"}
-_LAWFUL_PAST = {TransferKind.REEXPORT, TransferKind.IN_COUNTRY, TransferKind.COMPUTE_LEASE}
+_PAST_COUNTS = {TransferKind.REEXPORT, TransferKind.IN_COUNTRY, TransferKind.COMPUTE_LEASE, TransferKind.USE}
+
+
+class _Need(NamedTuple):
+    """Whether an import needed an authorisation, whether a rule of the list said so, and whether a licence was possible."""
+
+    verdict: Verdict
+    by_list: bool
+    licensable: bool
 
 
 def provenance_findings(question: Question, accelerator: Accelerator) -> Iterator[Finding]:
     """Judge how the units came to where they are."""
     act = question.act
-    if act.kind not in _LAWFUL_PAST or groups.ear_country(act.origin or act.destination or "") == "US":
+    kinds = legal_kinds(act)
+    if not kinds & _PAST_COUNTS or groups.ear_country(act.origin or act.destination or "") == "US":
         return
     past = act.provenance
     if past.conditions:
         yield _conditions(past, act.kind)
-    where = act.origin if act.kind is TransferKind.REEXPORT else act.origin or act.destination
+    where = act.origin if TransferKind.REEXPORT in kinds else act.origin or act.destination
     if where is None:
-        reason = _reason(Outcome.UNKNOWN, "Where the units are is not known.", ("origin",))
-        yield Finding(reason, frozenset({"origin"}))
+        if _stated(past) != VOUCHED:
+            yield Finding(_reason(Outcome.UNKNOWN, _text("nowhere"), ("origin",)), frozenset({"origin"}))
         return
-    needed = _needed(question, accelerator, act.sender, where)
-    yield from _judged(needed, past, where)
+    need = _needed(act, accelerator, where)
+    question.note("provenance", "us.provenance", past.imported_on, law.ground("past").cite, need.verdict)
+    yield from _judged(need, past, where)
 
 
-def _judged(needed: tuple[Verdict, bool], past: Provenance, where: str) -> Iterator[Finding]:
-    verdict, by_list = needed
+def _judged(need: _Need, past: Provenance, where: str) -> Iterator[Finding]:
+    verdict = need.verdict
     used = frozenset({"provenance.imported_on", "provenance.authorisation"}) | verdict.used
-    stated = None if past.authorisation is None else past.authorisation.strip().lower()
-    day = f"on {past.imported_on}" if past.imported_on else "on a day that is not stated"
+    stated = _stated(past)
+    words = {
+        "where": where,
+        "day": f"on {past.imported_on}" if past.imported_on else "on a day that is not stated",
+        "authorisation": past.authorisation or "",
+    }
     if verdict.value is False:
-        text = f"The units came to {where} {day}; no known rule or letter required an authorisation for that."
-        if past.imported_on is None:
-            text = f"No known rule or letter required an authorisation for the units to come to {where}, on any day read."
+        text = _text("clear" if past.imported_on else "clear-any-day", **words)
         yield Finding(_reason(None, text), used)
+    elif stated == VOUCHED:
+        if need.licensable and not past.conditions:
+            missing = ("provenance.conditions",)
+            yield Finding(_reason(Outcome.UNKNOWN, _text("vouched-licence", **words), missing), used)
+        else:
+            yield Finding(_reason(None, _text("vouched", **words)), used)
     elif stated is not None and stated not in _WITHOUT | _NOT_NEEDED:
         if not past.conditions:
-            text = (
-                f"The units came to {where} {day} under {past.authorisation!r}. A licence names its end user and may "
-                "limit resale and remote use; its conditions are not stated."
-            )
-            yield Finding(_reason(Outcome.UNKNOWN, text, ("provenance.conditions",)), used)
-    elif verdict.value and stated in _WITHOUT | (_NOT_NEEDED if by_list else set()):
-        text = (
-            f"The units came to {where} {day} without an authorisation, and one was needed: any dealing in them with "
-            "knowledge of that is prohibited."
-        )
+            missing = ("provenance.conditions",)
+            yield Finding(_reason(Outcome.UNKNOWN, _text("licensed", **words), missing), used)
+    elif verdict.value and stated in _WITHOUT | (_NOT_NEEDED if need.by_list else set()):
         change = ("evidence that the import was authorised, or a BIS authorisation to deal in the units",)
-        yield Finding(_reason(Outcome.PROHIBITED, text), used, change=change)
+        yield Finding(_reason(Outcome.PROHIBITED, _text("unlawful", **words)), used, change=change)
     else:
-        missing = set() if past.imported_on else {"provenance.imported_on"}
-        missing |= (
+        lacking = set() if past.imported_on else {"provenance.imported_on"}
+        lacking |= (
             {"provenance.authorisation"}
             if stated is None
             else {"whether the exporter was bound by the letter"}
         )
-        text = (
-            f"The units came to {where} {day}. A rule or a letter required, or may have required, an authorisation for "
-            "that; whether they came lawfully is not shown."
-        )
         change = ("the import day, or the authorisation with its conditions, from the records",)
-        reason = _reason(Outcome.UNKNOWN, text, tuple(sorted(missing | verdict.missing)))
+        reason = _reason(
+            Outcome.UNKNOWN, _text("open", **words), tuple(sorted(lacking | set(verdict.missing)))
+        )
         yield Finding(reason, used, change=change)
 
 
 def _conditions(past: Provenance, kind: TransferKind) -> Finding:
     listed = "; ".join(past.conditions)
     used = frozenset({"provenance.authorisation", "provenance.conditions"})
-    if kind is TransferKind.COMPUTE_LEASE:
-        text = f"The units carry conditions ({listed}). Whether they allow remote use by this tenant has to be read in them."
-        missing = ("whether the conditions of the authorisation allow this lease",)
-        return Finding(_reason(Outcome.UNKNOWN, text, missing), used)
-    text = f"The units carry conditions ({listed}). Another end user than the licensed one needs BIS's authorisation."
+    if kind in {TransferKind.COMPUTE_LEASE, TransferKind.USE}:
+        missing = ("whether the conditions of the authorisation allow this use",)
+        return Finding(_reason(Outcome.UNKNOWN, _text("conditions-stay", conditions=listed), missing), used)
+    text = _text("conditions-move", conditions=listed)
     reason = replace(_reason(Outcome.LICENCE_REQUIRED, text), policy=ReviewPolicy.NOT_STATED)
     return Finding(reason, used, change=("BIS's authorisation of the new end user",))
 
 
-def _needed(
-    question: Question, accelerator: Accelerator, holder: PartyFacts, where: str
-) -> tuple[Verdict, bool]:
-    """Return whether the import needed an authorisation, and whether a rule of the list (not a letter) said so."""
-    act = question.act
-    imported = act.provenance.imported_on
+def _needed(act: Transfer, accelerator: Accelerator, where: str) -> _Need:
+    """Return whether the import needed an authorisation: on its day, or on any day where it is not known."""
+    holder, imported = act.sender, act.provenance.imported_on
+    key = ItemKey(accelerator)
+    facts = (act.form, act.figures, where, holder.headquarters, holder.ultimate_parent_headquarters,
+             holder.authorisations, act.all_end_users_authorised)  # fmt: skip
     if imported is not None:
-        return _needed_on(imported, question, accelerator, holder, where)
+        return _needed_on(imported, key, *facts)
     days = {day for day in law.turning_days() if day <= act.on} | {act.on}
-    tried = [_needed_on(day, question, accelerator, holder, where)[0] for day in sorted(days)]
-    if all(v.value is False for v in tried):
-        return Verdict(False, frozenset().union(*(v.used for v in tried))), False  # noqa: FBT003
-    missing = frozenset({"provenance.imported_on"}).union(*(v.missing for v in tried))
-    return Verdict(None, frozenset({"provenance.imported_on"}), missing), False
+    return _needed_ever(tuple(sorted(days)), key, *facts)
 
 
+@lru_cache(maxsize=16384)
+def _needed_ever(
+    days: tuple[dt.date, ...],
+    key: ItemKey,
+    form: ItemForm,
+    figures: StatedFigures | None,
+    where: str,
+    seat: str | None,
+    parent: str | None,
+    authorisations: tuple[str, ...],
+    all_authorised: bool | None,  # noqa: FBT001
+) -> _Need:
+    tried = [
+        _needed_on(day, key, form, figures, where, seat, parent, authorisations, all_authorised)
+        for day in days
+    ]
+    licensable = any(t.licensable for t in tried)
+    if all(t.verdict.value is False for t in tried):
+        used = frozenset().union(*(t.verdict.used for t in tried))
+        return _Need(Verdict(value=False, used=used), by_list=False, licensable=False)
+    missing = frozenset({"provenance.imported_on"}).union(*(t.verdict.missing for t in tried))
+    verdict = Verdict(None, frozenset({"provenance.imported_on"}), missing)
+    return _Need(verdict, by_list=False, licensable=licensable)
+
+
+@lru_cache(maxsize=65536)
 def _needed_on(
-    day: dt.date, question: Question, accelerator: Accelerator, holder: PartyFacts, where: str
-) -> tuple[Verdict, bool]:
-    found = classify(accelerator, day)
-    arrival = replace(
-        question.act, kind=TransferKind.EXPORT, origin=None, destination=where, recipient=holder, on=day
-    )
-    then = replace(
-        question,
+    day: dt.date,
+    key: ItemKey,
+    form: ItemForm,
+    figures: StatedFigures | None,
+    where: str,
+    seat: str | None,
+    parent: str | None,
+    authorisations: tuple[str, ...],
+    all_authorised: bool | None,  # noqa: FBT001
+) -> _Need:
+    accelerator = key.record
+    found = classify(accelerator, day, figures=figures)
+    holder = PartyFacts("holder", seat, parent, (), None, None, authorisations=authorisations)
+    arrival = Transfer(
+        accelerator.id, TransferKind.EXPORT, None, where, holder, holder, day, form=form, figures=figures,
+        all_end_users_authorised=all_authorised,
+    )  # fmt: skip
+    then = Question(
+        chip=accelerator.id,
+        designer=accelerator.vendor_country,
+        measures=measured(accelerator, figures),
         on=day,
         possible=frozenset(found.possible),
         class_missing=frozenset(found.missing),
         transfer=arrival,
     )
-    versions = [law.version_on(rule.versions, day) for rule in law.rules() if rule.list_based]
-    by_list = any_of(holds(version.when, then) for version in versions if version is not None)
-    letters = [
-        rule
-        for rule in law.letter_rules().values()
-        if rule.letter.effective <= day and rule.letter.addressee == accelerator.vendor
-    ]
-    by_letter = any_of(letter_reach(rule, then) for rule in letters)
+    by_list = Verdict(value=False)
+    licensable = False
+    for rule in law.rules():
+        version = law.version_on(rule.versions, day) if rule.list_based else None
+        if version is None or version.outcome is None:
+            continue  # what is codified and not enforced was not needed
+        verdict = holds(version.when, then)
+        by_list = any_of((by_list, verdict))
+        if verdict.value is not False:
+            excepted = any(v.value and e.outcome is Outcome.EXCEPTION for e, v in overcoming(rule.id, then))
+            licensable |= not excepted
+    by_letter = Verdict(value=False)
+    for letter in law.letter_rules().values():
+        if letter.letter.effective <= day and letter.letter.addressee == accelerator.vendor:
+            verdict = letter_reach(letter, then)
+            by_letter = any_of((by_letter, verdict))
+            began = letter.practice_from  # before that day no licence under the letter is known of
+            licensable |= verdict.value is not False and (began is None or began <= day)
     verdict = any_of((by_list, by_letter))
-    return verdict._replace(
-        used=_of_sender(verdict.used), missing=_of_sender(verdict.missing)
-    ), by_list.value is True
+    verdict = verdict._replace(used=_of_sender(verdict.used), missing=_of_sender(verdict.missing))
+    return _Need(verdict, by_list.value is True, licensable)
 
 
 def _of_sender(facts: frozenset[str]) -> frozenset[str]:
@@ -151,12 +217,21 @@ def _of_sender(facts: frozenset[str]) -> frozenset[str]:
     }
 
 
+def _stated(past: Provenance) -> str | None:
+    return None if past.authorisation is None else past.authorisation.strip().lower()
+
+
+def _text(name: str, **words: object) -> str:
+    return law.ground("past").texts[name].format(**words)
+
+
 def _reason(outcome: Outcome | None, text: str, missing: tuple[str, ...] = ()) -> Reason:
+    said = law.ground("past")
     return Reason(
         rule="us.provenance",
-        citation=_CITE,
+        citation=said.cite,
         outcome=outcome,
         text=text,
-        source="15 CFR 736.2(b)(10), 750.7, eCFR 2026-09-24",
+        source=said.source,
         missing=missing,
     )

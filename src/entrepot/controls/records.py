@@ -15,12 +15,20 @@ from enum import StrEnum
 __all__ = [
     "Classification",
     "Decision",
+    "Gate",
+    "GateAnswer",
+    "Hbm",
+    "Involved",
+    "ItemForm",
     "Letter",
     "Outcome",
     "PartyFacts",
     "Provenance",
     "Reason",
     "ReviewPolicy",
+    "Role",
+    "StatedFigures",
+    "Step",
     "Transfer",
     "TransferKind",
 ]
@@ -34,6 +42,29 @@ class TransferKind(StrEnum):
     IN_COUNTRY = "transfer-in-country"  # another end user or end use inside one foreign country
     COMPUTE_LEASE = "compute-lease"  # the tenant uses the machine from afar; the chip and its possession stay
     DOMESTIC = "domestic"  # inside the United States
+    POSSESSION_LEASE = (
+        "possession-lease"  # racks or possession pass to the tenant: judged as the move that it is
+    )
+    LICENCE_KEY = "licence-key"  # a key or firmware without which the item does not run: judged as the item
+    USE = "use"  # use, storage, financing or service of units where they are, by whoever holds them
+
+
+class Role(StrEnum):
+    """What a further party does in an act; a list entry counts in every one of them (748.5)."""
+
+    PURCHASER = "purchaser"
+    INTERMEDIATE_CONSIGNEE = "intermediate-consignee"
+    ULTIMATE_CONSIGNEE = "ultimate-consignee"
+    END_USER = "end-user"
+    FORWARDER = "forwarder"  # carries or stores; it is screened, and its headquarters decide nothing
+
+
+class ItemForm(StrEnum):
+    """In what form the circuit moves. A system takes its circuits' class; performance is never added up."""
+
+    CHIP = "chip"
+    SYSTEM = "system"  # a board, server or rack that contains the circuit: 4A090
+    HBM = "hbm"  # high-bandwidth memory that is not packaged with logic: 3A090.c
 
 
 class Outcome(StrEnum):
@@ -92,8 +123,9 @@ class Provenance:
     """How the units came to where they are: the part of the answer that travels with the unit.
 
     ``imported_on`` is ``None`` where unknown or not yet imported; ``imported_from`` the country of export;
-    ``authorisation`` is ``"no licence required"``, ``"none"`` (it came without one), a licence number, or ``None`` where
-    unknown; ``conditions`` of that authorisation that bind the holder (a resale limit, for example).
+    ``authorisation`` is ``"no licence required"``, ``"none"`` (it came without one), ``"lawful"`` (somebody vouches that
+    it came lawfully and does not say how), a licence number, or ``None`` where unknown; ``conditions`` of that
+    authorisation that bind the holder (a resale limit, for example).
     """
 
     imported_on: dt.date | None = None
@@ -103,11 +135,55 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
+class Involved:
+    """A further party to an act, in its role."""
+
+    role: Role
+    party: PartyFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Hbm:
+    """High-bandwidth memory that moves by itself: GB/s of one stack or package, and its footprint in mm2."""
+
+    bandwidth_gb_s: Decimal
+    area_mm2: Decimal
+
+    @property
+    def density(self) -> Decimal:
+        """Memory bandwidth density, GB/s per mm2, as 3A090.c counts it."""
+        return self.bandwidth_gb_s / self.area_mm2
+
+
+@dataclass(frozen=True, slots=True)
+class StatedFigures:
+    """Figures of a chip as a person states them, taken as exact; ``None`` leaves the catalogue's own.
+
+    TPP and performance density as 3A090 counts them; memory bandwidth and input/output (both directions, without
+    memory) in GB/s; whether the chip is designed or marketed for data centres.
+    """
+
+    tpp: Decimal | None = None
+    density: Decimal | None = None
+    memory_bw_gb_s: Decimal | None = None
+    io_gb_s: Decimal | None = None
+    datacenter: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Transfer:
     """One act to be judged: one chip, one sender, one recipient, one day.
 
+    The recipient is consignee and end user unless ``others`` names further parties; every one of them is screened, and
+    the order in which they are named does not matter.
+
     Attributes
     ----------
+    others : further parties by role: purchaser, intermediate consignee, end user, forwarder
+    via : countries that the units pass through on their way
+    form : chip, system or high-bandwidth memory; for the last, ``hbm`` has its figures and ``accelerator`` its name
+    figures : figures of the chip that the asker states, instead of the catalogue's
+    stated : answers to the questions of ``data/questions.toml``, by id; a question that is absent is not answered
     dd_certificate : whether the certificate of 748 Supp. 2(dd), or the commitment to file it before export, goes
         with the licence application; it selects the review policy only
     all_end_users_authorised : whether every end user, not the consignee alone, holds the recipient's authorisation
@@ -125,6 +201,12 @@ class Transfer:
     dd_certificate: bool | None = None
     all_end_users_authorised: bool | None = None
     technical_analysis: bool = False
+    others: tuple[Involved, ...] = ()
+    via: tuple[str, ...] = ()
+    form: ItemForm = ItemForm.CHIP
+    hbm: Hbm | None = None
+    figures: StatedFigures | None = None
+    stated: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +286,50 @@ class Reason:
     policy: ReviewPolicy | None = None
     effective: dt.date | None = None
     missing: tuple[str, ...] = ()
+    compliance: dt.date | None = None  # the day by which it had to be met, where that differs
+    practice: ReviewPolicy | None = None  # how applications were seen to be handled, where no text says
+
+
+class GateAnswer(StrEnum):
+    """What another government is known to say of an act. None of these is a paragraph that this package applied."""
+
+    REPORTED_BLOCK = "reported_block"
+    REPORTED_CONDITIONS = "reported_conditions"
+    PERMIT_NEEDED = "permit_needed"
+    CONFLICT = "conflict_of_laws"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One measure of another government that bears on an act: a second gate, with its own dates and confidence.
+
+    ``confidence`` is ``published`` (an instrument with a number), ``announced`` or ``reported`` (by the press).
+    """
+
+    id: str
+    government: str
+    answer: GateAnswer
+    confidence: str
+    effective: dt.date
+    until: dt.date | None
+    citation: str
+    text: str
+    source: str
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of an evaluation: which version of which rule was asked, what came out, which facts it read."""
+
+    stage: str  # rule, exception, review, letter, listing, provenance, gate
+    rule: str
+    version: dt.date | None
+    citation: str
+    value: bool | None
+    used: tuple[str, ...]
+    missing: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +356,13 @@ class Decision:
     law_known_to: dt.date
     codified_outcome: Outcome | None = None
     classification: Classification | None = None
+    gates: tuple[Gate, ...] = ()
+    trace: tuple[Step, ...] = ()
+
+    @property
+    def practice(self) -> ReviewPolicy | None:
+        """How applications were seen to be handled, where no text states a policy."""
+        return next((r.practice for r in self.reasons if r.outcome is self.outcome and r.practice), None)
 
     @property
     def allowed(self) -> bool:
