@@ -80,6 +80,9 @@ _controls.command(
     "entrepot.cli.controls:rules", name="rules", help="The rules that are known, version by version."
 )
 _controls.command(
+    "entrepot.cli.controls:cases", name="cases", help="Answer every case of a file, beside what it expects."
+)
+_controls.command(
     "entrepot.cli.controls_screen:screen_party",
     name="screen-party",
     help="Does a party stand on a restricted-party list?",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -11,7 +13,12 @@ from entrepot import controls
 from entrepot.cli.output import Output, emit, note
 from entrepot.controls import law
 
-__all__ = ["rules"]
+if TYPE_CHECKING:
+    from entrepot.controls.agreement import Compared
+
+__all__ = ["cases", "rules"]
+
+_ADVICE = "It is not legal advice."
 
 
 def rules(
@@ -58,4 +65,105 @@ def rules(
         brief = ("rule", "effective", "until", "status", "outcome", "citation")
         rows = [{k: row[k] for k in brief} for row in rows]
     emit(rows, kind="rules", output=show)
-    note(f"United States law as known on {controls.LAW_KNOWN_TO}. Not legal advice.")
+    note(_about())
+
+
+def cases(
+    file: Path,
+    *,
+    only: Annotated[list[str] | None, Parameter(negative=())] = None,
+    output: Annotated[Output | None, Parameter(name="*")] = None,
+) -> int:
+    """Answer every case of a file and set the answers beside what the file expects.
+
+    The file is a CSV table with the columns id, accelerator, destination, recipient_hq, date, outcome,
+    paragraph_or_instrument, source, notes; facts stand in square brackets of the notes, such as [tx=reexport],
+    [party=Example Cloud], [imported_on=2024-06-01], and figures as TPP=4992 PD=6.04 DRAM=2039GB/s datacentre=yes.
+
+        entrepot controls cases my-cases.csv
+
+    For machines, and the rows that do not agree alone:
+
+        entrepot controls cases my-cases.csv -o json
+        entrepot controls cases my-cases.csv --only stricter --only "FALSE CLEAR"
+
+    A false clear is a case of which the file says that a licence is needed or the act is prohibited, and the answer is
+    none. A row that cannot be read is reported with its field and the mend; the others are still answered.
+
+    Exit 0: no false clear, every row read; 1: a false clear; 3: rows that cannot be read.
+
+    Parameters
+    ----------
+    file: the case file
+    only: show only the cases of this agreement: same, stricter, freer, "licence, other policy", "FALSE CLEAR"
+    """
+    show = output or Output()
+    casefile = import_module("entrepot.controls.casefile")
+    agreement = import_module("entrepot.controls.agreement")
+    readings, faults = casefile.read(file)
+    found = agreement.compare(readings)
+    rows = [_case(c) for c in found if not only or c.agreement.value in only]
+    false_clears = [_case(c) for c in found if c.agreement is agreement.Agreement.FALSE_CLEAR]
+    unread = [{"where": f.where, "what": f.what, "mend": f.mend} for f in faults]
+    if show.output == "table" and show.fields is None:
+        brief = ("id", "chip", "act", "to", "hq", "on", "expected", "answer", "agreement", "why")
+        rows = [{k: row[k] for k in brief} for row in rows]
+        false_clears = [{k: row[k] for k in brief} for row in false_clears]
+    tables: dict[str, list[dict[str, object]]] = {
+        "items": rows,
+        "agreement": agreement.by_outcome(found),
+        "false_clears": false_clears,
+        "unreadable": unread,
+        "reading": [{"blank": text} for text in casefile.BLANKS],
+        "about": [{"law_known_to": controls.LAW_KNOWN_TO, "note": _about()}],
+    }
+    titles = {
+        "items": f"{len(found)} cases of {file.name}: expected, answered, why",
+        "agreement": "Agreement by expected outcome",
+        "false_clears": "FALSE CLEARS: the file asks a licence or says prohibited, the answer is none",
+        "unreadable": "Rows that cannot be read",
+        "reading": "How a blank is read in such a file",
+        "about": "",
+    }
+    emit(tables, kind="cases", output=show, titles=titles)
+    for fault in faults:
+        note(str(fault))
+    note(
+        f"{len(found)} cases, {sum(c.agreement is agreement.Agreement.SAME for c in found)} agree, "
+        f"{len(false_clears)} false clears, {len(faults)} faults in rows that cannot be read. {_about()}"
+    )
+    return 3 if faults else 1 if false_clears else 0
+
+
+def _case(c: Compared) -> dict[str, object]:
+    decision, act = c.decision, c.decision.transfer
+    deciding = [r for r in decision.reasons if r.outcome is decision.outcome]
+    return {
+        "id": c.reading.id,
+        "line": c.reading.line,
+        "chip": act.accelerator,
+        "act": act.kind,
+        "from": act.origin,
+        "to": act.destination,
+        "hq": act.recipient.headquarters,
+        "on": act.on,
+        "expected": c.reading.expected.word,
+        "answer": c.answer,
+        "agreement": c.agreement,
+        "outcome": decision.outcome,
+        "review_policy": decision.review_policy,
+        "item_class": decision.item_class,
+        "citations": decision.citations,
+        "why": "; ".join(dict.fromkeys(f"{r.text} [{r.citation}]" for r in deciding)),
+        "missing": decision.missing,
+        "codified": decision.codified_outcome,
+        "gates": [
+            f"{g.government}: {g.answer} ({g.confidence}, since {g.effective})" for g in decision.gates
+        ],
+        "read_as": c.reading.said,
+        "law_known_to": decision.law_known_to,
+    }
+
+
+def _about() -> str:
+    return f"United States law as known on {controls.LAW_KNOWN_TO}. {_ADVICE}"

@@ -251,7 +251,7 @@ def _decision(question: Question, chip: Accelerator, classification: Classificat
     outcome = ordered[0].reason.outcome or Outcome.UNKNOWN
     deciding = [f for f in ordered if f.reason.outcome is outcome]
     codified = [f.reason.codified or f.reason.outcome for f in findings]
-    policies = [f.reason.policy for f in deciding if f.reason.policy is not None]
+    policies = _policies(deciding)
     missing = {fact for f in findings for fact in f.reason.missing}
     granted = outcome in {Outcome.NO_LICENCE, Outcome.EXCEPTION}
     rested = [f.used for f in (findings if granted else deciding)]
@@ -275,6 +275,13 @@ def _decision(question: Question, chip: Accelerator, classification: Classificat
         gates=tuple(gate_findings(question)),
         trace=tuple(question.steps or ()),
     )
+
+
+def _policies(deciding: Sequence[Finding]) -> list[ReviewPolicy]:
+    """Return the review policies that count: a letter's is derived, and gives way to one that a rule states."""
+    held = [f.reason for f in deciding if f.reason.policy is not None]
+    stated = [r for r in held if r.status != "letter"]
+    return [r.policy for r in (stated or held) if r.policy is not None]
 
 
 def _projected(findings: Sequence[Finding], on: dt.date) -> list[Finding]:

@@ -231,6 +231,15 @@ def _letter(rule: law.LetterRule, question: Question) -> Iterator[Finding]:
     question.note("letter", letter.id, letter.effective, letter.citation, verdict)
     if verdict.value is False:
         return
+    if not rule.stands(question.on):
+        text = (
+            f"The letter to {letter.addressee} is overtaken since {rule.superseded} by {rule.superseded_by}."
+        )
+        reason = Reason(
+            letter.id, letter.citation, None, text, letter.source, status="letter", effective=letter.effective
+        )
+        yield Finding(reason, frozenset({"sender.letters"}))
+        return
     practised = rule.practice_from is not None and question.on >= rule.practice_from
     policy = ReviewPolicy.NOT_STATED if practised else rule.policy
     covers = "covers" if verdict.value else "may cover"

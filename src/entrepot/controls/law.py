@@ -61,10 +61,10 @@ LAW_KNOWN_TO = _toml.day(_toml.read("law"), "known_to")
 _VERSION = (
     "effective standing until compliance cite source status outcome codified policy when text conditions"
 )
-_EXCEPTION = "id name effective until overcomes cite outcome when text conditions source"
+_EXCEPTION = "id name notice effective until overcomes cite outcome when text conditions source"
 _REVIEW = "rules effective until when policy cite text conditions checklist source"
 _LETTER = (
-    "id addressee effective cite policy policy_cite practice_from practice_policy practice says where scope doubt "
+    "id addressee effective superseded superseded_by cite policy policy_cite practice_from practice_policy practice says where scope doubt "
     "destinations source note"
 )
 _LISTING = "id cite outcome lease use domestic policy text source"
@@ -133,6 +133,7 @@ class ExceptionRule:
     text: str
     conditions: tuple[str, ...]
     source: str
+    notice: bool  # it may be used only after a notice to the agency
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,8 @@ class LetterRule:
     """A letter with what was stated of its reach; ``scope`` ``None`` = nothing certain, ``doubt`` what may be covered."""
 
     letter: Letter
+    superseded: dt.date | None
+    superseded_by: str
     policy: ReviewPolicy
     practice_from: dt.date | None
     practice_policy: ReviewPolicy | None
@@ -161,6 +164,10 @@ class LetterRule:
     scope: Condition | None
     doubt: Condition | None
     destinations: Condition
+
+    def stands(self, on: dt.date) -> bool:
+        """Whether the letter is the ground on a day: received, and not yet overtaken by a rule that says the same."""
+        return self.letter.effective <= on and (self.superseded is None or on < self.superseded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +294,7 @@ def exceptions() -> tuple[ExceptionRule, ...]:
             text=_toml.text(row, "text"),
             conditions=_toml.names(row, "conditions"),
             source=_toml.text(row, "source"),
+            notice=row.get("notice") is True,
         )
         for row in _toml.rows(_toml.read("exceptions"), "exception", _EXCEPTION)
     )
@@ -331,6 +339,8 @@ def letter_rules() -> Mapping[str, LetterRule]:
         )
         out[key] = LetterRule(
             letter=letter,
+            superseded=_toml.day_or_none(row, "superseded"),
+            superseded_by=str(row.get("superseded_by", "")),
             policy=ReviewPolicy(_toml.text(row, "policy")),
             practice_from=_toml.day_or_none(row, "practice_from"),
             practice_policy=ReviewPolicy(str(row["practice_policy"])) if "practice_policy" in row else None,

@@ -200,7 +200,7 @@ def _needed_on(
             licensable |= not excepted
     by_letter = Verdict(value=False)
     for letter in law.letter_rules().values():
-        if letter.letter.effective <= day and letter.letter.addressee == accelerator.vendor:
+        if letter.stands(day) and letter.letter.addressee == accelerator.vendor:
             verdict = letter_reach(letter, then)
             by_letter = any_of((by_letter, verdict))
             began = letter.practice_from  # before that day no licence under the letter is known of
