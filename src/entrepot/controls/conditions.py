@@ -85,7 +85,12 @@ def receiving(act: Transfer) -> tuple[tuple[str, PartyFacts], ...]:
 def holds(condition: Condition, question: Question) -> Verdict:
     """Judge a condition in three values; see `entrepot.controls.logic`."""
     if isinstance(condition, Node):
-        parts = [holds(child, question) for child in condition.children]
+        parts: list[Verdict] = []
+        for child in condition.children:
+            verdict = holds(child, question)
+            if verdict.value is False and condition.operator == "all":
+                return verdict  # what is beside it cannot matter
+            parts.append(verdict)
         if condition.operator == "any":
             return any_of(parts)
         return all_of(parts) if condition.operator == "all" else negated(all_of(parts))
