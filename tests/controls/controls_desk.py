@@ -26,6 +26,12 @@ _FORMATS = {
     "fp4": NumberFormat.FP4,
 }
 _VENDORS = {"nvidia": "NVIDIA", "amd": "AMD", "intel": "Intel", "huawei": "Huawei"}
+_IN_PLACE = {
+    TransferKind.IN_COUNTRY,
+    TransferKind.COMPUTE_LEASE,
+    TransferKind.USE,
+    TransferKind.POSSESSION_LEASE,
+}
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,7 @@ def an_act(
     **facts: Any,
 ) -> Transfer:
     """Return an act of plain parties; the sender of an export is headquartered in the United States."""
-    abroad = kind in {TransferKind.IN_COUNTRY, TransferKind.COMPUTE_LEASE}
+    abroad = kind in _IN_PLACE
     plain = Transfer(
         accelerator=chip,
         kind=kind,
@@ -156,7 +162,7 @@ def cases() -> tuple[Case, ...]:
 def _case(row: Mapping[str, str]) -> Case:
     facts = dict(pair.split("=", 1) for pair in filter(None, row["facts"].split("; ")))
     kind = TransferKind(row["kind"])
-    at_home = kind in {TransferKind.IN_COUNTRY, TransferKind.COMPUTE_LEASE}
+    at_home = kind in _IN_PLACE
     parties: dict[str, PartyFacts] = {
         "sender": a_party(row["destination"] if at_home else "US"),
         "recipient": a_party(row["recipient_hq"] or None),

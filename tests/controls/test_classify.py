@@ -284,6 +284,7 @@ def test_input_output_of_2022(link: str | None, host: str | None, item: str) -> 
 def test_one_record_gives_its_class_under_each_text() -> None:
     """A buyer sees at one glance when a chip became controlled."""
     assert dict(classify(chips()["H800"]).classes) == {
+        dt.date(2022, 10, 7): "below 3A090",
         dt.date(2022, 10, 21): "below 3A090",
         dt.date(2023, 11, 17): "3A090.a",
     }
