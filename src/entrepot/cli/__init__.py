@@ -131,6 +131,16 @@ _ledger.command(
     "entrepot.cli.ledger:audit", name="audit", help="Recompute the whole chain and every balance."
 )
 _ledger.command(
+    "entrepot.cli.ledger_claims:open_",
+    name="open",
+    help="A scenario's books under one reading of contested facts.",
+)
+_ledger.command(
+    "entrepot.cli.ledger_claims:claims",
+    name="claims",
+    help="What is claimed beside the books: who asserts, who denies.",
+)
+_ledger.command(
     "entrepot.cli.ledger_files:import_",
     name="import",
     help="Opening balances or movements from CSV or Parquet.",
