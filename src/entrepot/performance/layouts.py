@@ -32,6 +32,7 @@ class Layouts:
     tp: F64
     dp: F64
     ep: F64
+    pp: F64
     link_tp: F64
     link_group: F64
     nodes: F64
@@ -44,9 +45,14 @@ class Layouts:
     expert_reached: F64
 
     @property
-    def devices(self) -> F64:
-        """Devices of one replica, (layouts, 1)."""
+    def group(self) -> F64:
+        """Devices that share each layer, (layouts, 1): FFN and experts are spread over them."""
         return self.tp * self.dp
+
+    @property
+    def devices(self) -> F64:
+        """Devices of one replica, all its pipeline stages, (layouts, 1)."""
+        return self.tp * self.dp * self.pp
 
     def __len__(self) -> int:
         """Return the number of candidates."""
@@ -142,6 +148,7 @@ def _columns(chip: Chip, rows: Sequence[tuple[WeightFormat, int, int, int]]) -> 
         tp=column([tp for _, tp, _, _ in rows]),
         dp=column([dp for _, _, dp, _ in rows]),
         ep=column([ep for *_, ep in rows]),
+        pp=column([1.0 for _ in rows]),
         link_tp=column([speed for speed, _ in tp_links]),
         link_group=column([speed for speed, _ in group_links]),
         nodes=column(across),

@@ -27,7 +27,7 @@ def weight_bytes(shape: Shape, layouts: Layouts) -> F64:
     Attention and embeddings are split over TP and copied over DP; FFN and experts are spread over the whole group.
     Embeddings and router stay in 16 bits.
     """
-    group = layouts.devices
+    group = layouts.group
     linear = shape.attention / layouts.tp + (shape.dense + shape.shared) / group
     sixteen = shape.router + shape.embedding / layouts.tp
     whole = np.where(layouts.ep > 1, np.ceil(shape.experts / layouts.ep) * layouts.ep, shape.experts)
