@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import numpy as np
 
@@ -169,7 +169,7 @@ def columns(chip: Chip, shape: Shape, layouts: Layouts, mix: Mix, engine: Engine
         tp=layouts.tp,
         dp=layouts.dp,
         ep=layouts.ep,
-        pp=cast("F64", getattr(layouts, "pp", np.ones_like(layouts.tp))),
+        pp=layouts.pp,
         nodes=layouts.nodes,
         link_tp=layouts.link_tp,
         link_group=layouts.link_group,
