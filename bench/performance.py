@@ -14,7 +14,8 @@ import numpy as np
 from entrepot import catalogue
 from entrepot.catalogue.records import Accelerator, Model
 from entrepot.performance import Slo, Workload, estimate, rates
-from entrepot.performance.estimate import missing, search
+from entrepot.performance.estimate import missing
+from entrepot.performance.search import search
 from entrepot.performance.steady import steady
 from entrepot.performance.step import Setting
 
@@ -62,7 +63,7 @@ def run(console_print: Callable[[str], None]) -> None:
         by_loop, count = _loop(workload, accelerator, model)
         slow += time.perf_counter() - start
         points += count
-        if found.best is None or not np.isclose(by_loop, found.steady.tokens_per_s[found.best]):
+        if found.best is None or not np.isclose(by_loop, found.tokens_per_s[found.best]):
             raise AssertionError("the loop and the search disagree")
     console_print(
         f"the same search as a plain loop over {points:,} (layout, batch) points of {len(_SAMPLE)} pairs: "
@@ -101,7 +102,7 @@ def _loop(workload: Workload, accelerator: Accelerator, model: Model) -> tuple[f
             setting.engine,
             setting.kv_bits,
         )
-        batches: Sequence[float] = [float(b) for b in found.steady.batch[row]]
+        batches: Sequence[float] = [float(b) for b in found.batch[row]]
         for batch in batches:
             point = steady(own, np.array([[batch]]), percentile=workload.slo.percentile)
             count += 1

@@ -10,7 +10,17 @@ from entrepot.performance.estimate import DEFAULT_ENGINE, estimate
 from entrepot.performance.explain import explain, roofline
 from entrepot.performance.operating import OperatingPoint, operating_point
 from entrepot.performance.rates import rates
-from entrepot.performance.records import Binding, Estimate, Interval, Layout, Slo, Workload
+from entrepot.performance.records import (
+    Binding,
+    Estimate,
+    Interval,
+    Layout,
+    Pools,
+    RunnerUp,
+    Slo,
+    Speculation,
+    Workload,
+)
 from entrepot.performance.size import Sizing, size
 
 __all__ = [
@@ -20,9 +30,12 @@ __all__ = [
     "Interval",
     "Layout",
     "OperatingPoint",
+    "Pools",
     "Provenance",
+    "RunnerUp",
     "Sizing",
     "Slo",
+    "Speculation",
     "Workload",
     "estimate",
     "explain",

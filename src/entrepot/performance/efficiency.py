@@ -14,6 +14,7 @@ from importlib.resources import files
 from typing import Any, Final, cast
 
 from entrepot.errors import NotFound
+from entrepot.performance.service import constants as service_constants
 
 __all__ = ["Efficiency", "Engine", "Provenance", "Serving", "efficiency", "engine", "provenance", "serving"]
 
@@ -250,4 +251,9 @@ def provenance() -> tuple[Provenance, ...]:
                 Provenance(name, f"{key}{suffix}", float(value), entry["kind"], entry["source"])
                 for suffix, value in values.items()
             ]
+    rows += [
+        Provenance(name, key, float(entry["value"]), entry["kind"], entry["source"])
+        for name, table in service_constants().items()
+        for key, entry in table.items()
+    ]
     return tuple(rows)

@@ -7,42 +7,22 @@ whose width comes from how well the chip's architecture is known, and it never p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from entrepot.catalogue.records import Accelerator, Model, NumberFormat
 from entrepot.errors import Fault, InputError
 from entrepot.performance.chip import chip, missing_figures, native_format, weight_formats
-from entrepot.performance.efficiency import engine as engine_of
-from entrepot.performance.efficiency import serving
-from entrepot.performance.layouts import Layouts, candidates
-from entrepot.performance.memory import batch_max
-from entrepot.performance.mix import mix
-from entrepot.performance.operations import missing_parts, shape
-from entrepot.performance.records import F64, Binding, Estimate, Interval, Layout, Workload
-from entrepot.performance.steady import Steady, limit, steady
-from entrepot.performance.step import Setting
+from entrepot.performance.choice import binds, latencies, options, runner_up
+from entrepot.performance.operations import missing_parts
+from entrepot.performance.records import Estimate, Interval, Speculation, Workload
+from entrepot.performance.search import DEFAULT_ENGINE, Search, search
+from entrepot.performance.speculative import check_speculation
 
-__all__ = ["DEFAULT_ENGINE", "Search", "check_workload", "estimate", "missing", "search", "setting_of"]
+__all__ = ["DEFAULT_ENGINE", "check_workload", "estimate", "missing"]
 
-DEFAULT_ENGINE = "vllm"
-_BATCH_STEPS = np.unique(np.round(np.geomspace(1, 8192, 66)))  # sequences per data-parallel rank
 _HOUR = 3600.0
 _MTOK = 1e6
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """All candidates, weighed: (layouts, batches) arrays and the index of the best, if any is within the SLO."""
-
-    setting: Setting
-    fits: F64  # (layouts, 1) sequences that fit
-    steady: Steady
-    within_ttft: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
-    within_tpot: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
-    best: tuple[int, int] | None
-    limit_tokens_per_s: float
 
 
 def check_workload(workload: Workload) -> None:
@@ -83,6 +63,14 @@ def check_workload(workload: Workload) -> None:
                 "Write a share from 0 to below 1.",
             )
         )
+    if workload.arrival_scv is not None and not 0 <= workload.arrival_scv < 1e6:
+        faults.append(
+            Fault(
+                f"{where}: arrival_scv",
+                f"{workload.arrival_scv:g}",
+                "Write 0 or more; 1 is Poisson, None a closed loop.",
+            )
+        )
     if not 0 < workload.slo.percentile < 100:
         faults.append(
             Fault(f"{where}: percentile", f"{workload.slo.percentile:g}", "Write one between 0 and 100.")
@@ -111,49 +99,6 @@ def missing(accelerator: Accelerator, model: Model, formats: Sequence[NumberForm
     return "; ".join(reasons)
 
 
-def setting_of(
-    workload: Workload,
-    accelerator: Accelerator,
-    model: Model,
-    layouts: Layouts,
-    *,
-    kv_bits: int = 16,
-    engine_name: str = DEFAULT_ENGINE,
-) -> Setting:
-    """Return what stays the same while layouts and batches vary."""
-    moments = mix(workload, output_share_held=serving().output_share_held)
-    return Setting(chip(accelerator), shape(model), layouts, moments, engine_of(engine_name), kv_bits)
-
-
-def search(
-    workload: Workload,
-    accelerator: Accelerator,
-    model: Model,
-    *,
-    formats: Sequence[NumberFormat] | None = None,
-    kv_bits: int = 16,
-    engine_name: str = DEFAULT_ENGINE,
-    devices_max: int | None = None,
-) -> Search:
-    """Weigh all layouts and batches of a chip that has all its figures (see ``missing``)."""
-    chip_, shape_ = chip(accelerator), shape(model)
-    layouts = candidates(chip_, shape_, weight_formats(chip_, model, formats), devices_max=devices_max)
-    setting = setting_of(workload, accelerator, model, layouts, kv_bits=kv_bits, engine_name=engine_name)
-    fits = batch_max(chip_, shape_, layouts, setting.mix, kv_bits=kv_bits)
-    batch = np.maximum(np.minimum(layouts.dp * _BATCH_STEPS, fits), 1.0)
-    result = steady(setting, batch, percentile=workload.slo.percentile)
-    slo = workload.slo
-    within_ttft = result.ttft * 1e3 <= (np.inf if slo.ttft_ms is None else slo.ttft_ms)
-    within_tpot = result.tpot * 1e3 <= (np.inf if slo.tpot_ms is None else slo.tpot_ms)
-    rate = np.where(within_ttft & within_tpot & (fits >= 1), result.tokens_per_s, -1.0)
-    flat = int(rate.argmax())
-    row, column = divmod(flat, rate.shape[1])
-    best = (row, column) if rate[row, column] > 0 else None
-    return Search(
-        setting, fits, result, within_ttft, within_tpot, best, float(limit(setting).max(initial=0.0))
-    )
-
-
 def estimate(
     workload: Workload,
     accelerator: Accelerator,
@@ -163,6 +108,8 @@ def estimate(
     kv_bits: int = 16,
     engine: str = DEFAULT_ENGINE,
     devices_max: int | None = None,
+    speculation: Speculation | None = None,
+    pools: bool = True,
 ) -> Estimate:
     """Return the best rate of a chip on a workload within its SLO, as an interval, or the reason why there is none.
 
@@ -173,6 +120,8 @@ def estimate(
     kv_bits : 16 or 8 bits per element of the KV cache
     engine : whose overheads to count: ``vllm``, ``trtllm``, ``sglang``
     devices_max : largest replica; the data file's default where ``None``
+    speculation : speculative decoding; none by default
+    pools : weigh separate pools for prefill and decode too
 
     Returns
     -------
@@ -181,11 +130,13 @@ def estimate(
     Raises
     ------
     InputError
-        the workload has faults, all of them named; or ``kv_bits`` is neither 8 nor 16
+        the workload or the speculation has faults, all of them named; or ``kv_bits`` is neither 8 nor 16
     """
     check_workload(workload)
     if kv_bits not in {8, 16}:
         raise InputError(Fault("kv_bits", f"{kv_bits} bits", "Write 16 or 8."))
+    if speculation is not None:
+        check_speculation(speculation)
     reason = missing(accelerator, model, formats)
     if reason:
         return _none(workload, accelerator, reason, basis="none")
@@ -197,77 +148,33 @@ def estimate(
         kv_bits=kv_bits,
         engine_name=engine,
         devices_max=devices_max,
+        speculation=speculation,
+        pools=pools,
     )
     basis = found.setting.chip.efficiency.basis
     top = found.limit_tokens_per_s * _HOUR / _MTOK
     if not (found.fits >= 1).any():
         return _none(workload, accelerator, _no_fit(found), basis=basis)
-    if found.best is None:
+    ranked = options(found)
+    if not ranked:
         return _none(workload, accelerator, _no_slo(found, workload), basis=basis, limit_=top)
-    row, column = found.best
-    central = min(float(found.steady.tokens_per_s[row, column]) * _HOUR / _MTOK, top)
-    layouts = found.setting.layouts
-    factor = _factor(found, row)
-    chosen = layouts.formats[row]
+    best = ranked[0]
+    ttft, tpot = latencies(found, best)
+    central = min(best.tokens_per_s * _HOUR / _MTOK, top)
     return Estimate(
         workload=workload.id,
         accelerator=accelerator.id,
-        mtok_per_device_hour=Interval(central / factor, central, min(central * factor, top)),
-        layout=Layout(
-            weight_format=chosen.format,
-            kv_bits=kv_bits,
-            tensor_parallel=int(layouts.tp[row, 0]),
-            data_parallel=int(layouts.dp[row, 0]),
-            expert_parallel=int(layouts.ep[row, 0]),
-            batch=int(found.steady.batch[row, column]),
-        ),
-        ttft_ms=float(found.steady.ttft[row, column]) * 1e3,
-        tpot_ms=float(found.steady.tpot[row, column]) * 1e3,
-        binds=_binds(found, row, column),
+        mtok_per_device_hour=Interval(central / best.spread, central, min(central * best.spread, top)),
+        layout=best.layout,
+        ttft_ms=ttft * 1e3,
+        tpot_ms=tpot * 1e3,
+        binds=binds(found, best),
         physical_limit_mtok_per_device_hour=top,
         basis=basis,
         reason="",
+        runner_up=runner_up(found, ranked),
+        busy=best.busy,
     )
-
-
-def _factor(found: Search, row: int) -> float:
-    constants, layouts = serving(), found.setting.layouts
-    factor = found.setting.chip.efficiency.spread
-    group = float(layouts.devices[row, 0])
-    inside = (
-        found.setting.chip.link_bytes_s is not None and float(layouts.tp[row, 0]) <= found.setting.chip.domain
-    )
-    return factor if group == 1 or inside else factor * constants.pcie_factor
-
-
-def _binds(found: Search, row: int, column: int) -> Binding:
-    """Name what holds the rate down: an SLO that the next batch would break, else memory, else the scarcest resource."""
-    batch = found.steady.batch[row]
-    larger = np.flatnonzero(batch > batch[column])
-    if larger.size:
-        following = int(larger[0])
-        if not found.within_tpot[row, following]:
-            return Binding.TPOT
-        if not found.within_ttft[row, following]:
-            return Binding.TTFT
-    elif float(batch[column]) >= float(found.fits[row, 0]):
-        return Binding.KV_MEMORY
-    osl, at = found.setting.mix.osl, float(batch[column])
-    decode, prefill = found.steady.decode, found.steady.prefill
-
-    def seconds(kind: str) -> float:
-        shape_ = found.steady.batch.shape
-        step = np.broadcast_to(getattr(decode, kind), shape_)[row, column]
-        prompt = np.broadcast_to(getattr(prefill, kind), shape_)[row, column]
-        return float(step * osl + prompt * at)
-
-    kinds = {
-        Binding.COMPUTE: seconds("arithmetic"),
-        Binding.BANDWIDTH: seconds("memory"),
-        Binding.COMMUNICATION: seconds("communication"),
-        Binding.OVERHEAD: seconds("overhead"),
-    }
-    return max(kinds, key=lambda kind: kinds[kind])
 
 
 def _no_fit(found: Search) -> str:
@@ -279,13 +186,15 @@ def _no_fit(found: Search) -> str:
 
 
 def _no_slo(found: Search, workload: Workload) -> str:
-    usable = np.broadcast_to(found.fits >= 1, found.steady.ttft.shape)
-    ttft, tpot = (float(x[usable].min()) * 1e3 for x in (found.steady.ttft, found.steady.tpot))
+    usable = np.broadcast_to(found.fits >= 1, found.ttft.shape)
+    ttft, tpot = (float(x[usable].min()) * 1e3 for x in (found.ttft, found.tpot))
     asked = [
         f"{name} {best:.0f} ms at best, {limit_:g} ms asked"
         for name, best, limit_ in (("TTFT", ttft, workload.slo.ttft_ms), ("TPOT", tpot, workload.slo.tpot_ms))
         if limit_ is not None
     ]
+    if not found.settled.any():
+        asked.append("every queue is too full at one request")
     return f"no layout within the SLO: {'; '.join(asked)}"
 
 

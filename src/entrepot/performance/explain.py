@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -11,9 +12,10 @@ import polars as pl
 from entrepot.catalogue.records import Accelerator, Model, NumberFormat
 from entrepot.errors import MissingFact
 from entrepot.performance.chip import TERA, chip
-from entrepot.performance.estimate import DEFAULT_ENGINE, estimate, missing
+from entrepot.performance.estimate import estimate, missing
 from entrepot.performance.operating import setting_at
-from entrepot.performance.records import F64, Layout, Workload
+from entrepot.performance.records import F64, Layout, Pools, Workload
+from entrepot.performance.search import DEFAULT_ENGINE
 from entrepot.performance.steady import prefill_of_mix
 from entrepot.performance.step import Part, Setting, decode_parts, total
 
@@ -28,7 +30,7 @@ def explain(
     accelerator: Accelerator,
     model: Model,
     *,
-    layout: Layout | None = None,
+    layout: Layout | Pools | None = None,
     engine: str = DEFAULT_ENGINE,
 ) -> pl.DataFrame:
     """Return the time of one request's work, by phase and kind of operation.
@@ -40,7 +42,7 @@ def explain(
     Returns
     -------
     table ``phase`` (decode, prefill), ``part``, ``ms`` (decode: one step of the batch; prefill: what one mean request
-    costs), ``share`` of the request's life in the batch (decode steps x osl + prefill x batch), ``bound_by``
+    costs), ``share`` of the device time that a request takes, ``bound_by``, ``layout``
 
     Raises
     ------
@@ -48,19 +50,34 @@ def explain(
         there is no layout to look at, for the reason that the message gives
     """
     chosen = _chosen(workload, accelerator, model, engine) if layout is None else layout
-    setting = setting_at(workload, accelerator, model, chosen, engine=engine)
-    batch = np.array([[float(chosen.batch)]])
-    osl = setting.mix.osl
-    rows = [
-        *_rows("decode", decode_parts(setting, batch), osl),
-        *_rows("prefill", prefill_of_mix(setting, batch), float(chosen.batch)),
-    ]
-    table = pl.DataFrame(rows, schema=["phase", "part", "ms", "weight", "bound_by"], orient="row")
+    rows: list[tuple[str, str, float, float, str, str]] = []
+    for phase, own in _phases_of(chosen).items():
+        setting = setting_at(workload, accelerator, model, own, engine=engine)
+        batch = np.array([[float(own.batch)]])
+        if phase == "decode":
+            passing = np.maximum(batch / own.pipeline_parallel, 1.0)
+            weight = setting.mix.osl / own.batch * own.devices
+            rows += _rows(phase, decode_parts(setting, passing), weight, str(own))
+        else:
+            weight = own.devices / own.pipeline_parallel
+            rows += _rows(phase, prefill_of_mix(setting, batch), weight, str(own))
+    table = pl.DataFrame(rows, schema=["phase", "part", "ms", "weight", "bound_by", "layout"], orient="row")
     spent = pl.col("ms") * pl.col("weight")
-    return table.with_columns(share=spent / spent.sum()).select("phase", "part", "ms", "share", "bound_by")
+    shown = ("phase", "part", "ms", "share", "bound_by", "layout")
+    return table.with_columns(share=spent / spent.sum()).select(*shown)
 
 
-def _rows(phase: str, parts: list[Part], weight: float) -> list[tuple[str, str, float, float, str]]:
+def _phases_of(layout: Layout | Pools) -> dict[str, Layout]:
+    """Return which layout runs which phase; a prefill pool packs its chunks full."""
+    if isinstance(layout, Layout):
+        return {"decode": layout, "prefill": layout}
+    full = replace(layout.prefill, batch=max(layout.prefill.batch, 64 * layout.prefill.data_parallel))
+    return {"decode": layout.decode, "prefill": full}
+
+
+def _rows(
+    phase: str, parts: list[Part], weight: float, layout: str
+) -> list[tuple[str, str, float, float, str, str]]:
     rows = []
     for part in parts:
         ms = float(total([part]).whole.max()) * 1e3
@@ -68,11 +85,20 @@ def _rows(phase: str, parts: list[Part], weight: float) -> list[tuple[str, str, 
             bound = "link" if part.name == "communication" else "host and launches"
         else:
             bound = "compute" if part.arithmetic.max() >= part.memory.max() else "memory bandwidth"
-        rows.append((phase, part.name, ms, weight, bound))
+        rows.append(
+            (
+                phase,
+                part.name,
+                ms,
+                weight,
+                bound,
+                layout.partition(" batch")[0] if phase == "prefill" else layout,
+            )
+        )
     return rows
 
 
-def _chosen(workload: Workload, accelerator: Accelerator, model: Model, engine: str) -> Layout:
+def _chosen(workload: Workload, accelerator: Accelerator, model: Model, engine: str) -> Layout | Pools:
     answer = estimate(workload, accelerator, model, engine=engine)
     if answer.layout is None:
         raise MissingFact(f"no layout for {workload.id} on {accelerator.id}: {answer.reason}")
@@ -131,14 +157,13 @@ def _phases(
     reason = missing(accelerator, model)
     if reason:
         raise MissingFact(reason)
-    layout = _chosen(workload, accelerator, model, engine)
-    setting = setting_at(workload, accelerator, model, layout, engine=engine)
-    batch = np.array([[float(layout.batch)]])
+    chosen = _chosen(workload, accelerator, model, engine)
     rows = []
-    for label, parts in (
-        ("decode", decode_parts(setting, batch)),
-        ("prefill", prefill_of_mix(setting, batch)),
-    ):
+    for label, layout in _phases_of(chosen).items():
+        setting = setting_at(workload, accelerator, model, layout, engine=engine)
+        batch = np.array([[float(layout.batch)]])
+        passing = np.maximum(batch / layout.pipeline_parallel, 1.0)
+        parts = decode_parts(setting, passing) if label == "decode" else prefill_of_mix(setting, batch)
         operations = sum(_operations(setting, part) for part in parts)
         moved = sum(float(part.floor_memory.max()) for part in parts) * chip(accelerator).bandwidth
         seconds = float(total(parts).whole.max())

@@ -7,7 +7,7 @@ become columns, so that one pass of arithmetic weighs them all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -60,8 +60,12 @@ class Layouts:
 
     def take(self, index: int) -> Layouts:
         """Return one candidate alone."""
-        kept = {f.name: getattr(self, f.name)[index : index + 1] for f in fields(self)}
-        return Layouts(**kept)
+        return self.keep([index])
+
+    def keep(self, rows: Sequence[int]) -> Layouts:
+        """Return some of the candidates."""
+        columns = {f.name: getattr(self, f.name)[list(rows)] for f in fields(self) if f.name != "formats"}
+        return Layouts(formats=tuple(self.formats[row] for row in rows), **columns)
 
 
 def group_max(chip: Chip, shape: Shape, *, devices_max: int | None = None) -> int:
@@ -83,11 +87,15 @@ def group_max(chip: Chip, shape: Shape, *, devices_max: int | None = None) -> in
 def candidates(
     chip: Chip, shape: Shape, formats: Sequence[WeightFormat], *, devices_max: int | None = None
 ) -> Layouts:
-    """Return every layout worth weighing, in a fixed order: fewer devices first."""
+    """Return every layout worth weighing, in a fixed order: fewer devices first, pipelines last.
+
+    Pipeline stages are tried over tensor-parallel groups: inside one host, or from node to node where the chip has a
+    scale-up link.
+    """
     constants = serving()
     most = group_max(chip, shape, devices_max=devices_max)
     inside = max(chip.domain, constants.pcie_devices if chip.host_link_bytes_s is not None else 1)
-    rows: list[tuple[WeightFormat, int, int, int]] = []
+    rows: list[tuple[WeightFormat, int, int, int, int]] = []
     group = 1
     while group <= most:
         tp = 1
@@ -95,10 +103,32 @@ def candidates(
             dp = group // tp
             if shape.heads % tp == 0 and (dp == 1 or shape.moe_layers):
                 ep = _expert_parallel(shape, tp, dp, shard_min=constants.expert_shard_min)
-                rows += [(fmt, tp, dp, ep) for fmt in formats if ep is not None]
+                rows += [(fmt, tp, dp, ep, 1) for fmt in formats if ep is not None]
             tp *= 2
         group *= 2
-    return _columns(chip, [(f, t, d, 1 if e is None else e) for f, t, d, e in rows])
+    longest = _pipeline_max(chip, inside, devices_max=devices_max)
+    for tp, pp in _pipelines(min(inside, longest), longest):
+        if shape.heads % tp == 0 and pp <= shape.layers:
+            ep = _expert_parallel(shape, tp, 1, shard_min=constants.expert_shard_min)
+            rows += [(fmt, tp, 1, ep, pp) for fmt in formats if ep is not None]
+    return _columns(chip, rows)
+
+
+def _pipeline_max(chip: Chip, inside: int, *, devices_max: int | None) -> int:
+    """Return the most devices of a replica with pipeline stages."""
+    constants = serving()
+    most = constants.devices_max if devices_max is None else devices_max
+    nodes = chip.link_bytes_s is not None and chip.domain > constants.unstated_domain
+    return most if nodes else min(inside, most)
+
+
+def _pipelines(inside: int, most: int) -> Iterator[tuple[int, int]]:
+    """Yield (TP, PP) with more than one stage."""
+    for stages in (2, 4, 8):
+        tp = 1
+        while tp <= inside and tp * stages <= most:
+            yield tp, stages
+            tp *= 2
 
 
 def _expert_parallel(shape: Shape, tp: int, dp: int, *, shard_min: float) -> int | None:
@@ -111,7 +141,7 @@ def _expert_parallel(shape: Shape, tp: int, dp: int, *, shard_min: float) -> int
     return group if group <= shape.experts else None
 
 
-def one_layout(chip: Chip, fmt: WeightFormat, *, tp: int, dp: int, ep: int) -> Layouts:
+def one_layout(chip: Chip, fmt: WeightFormat, *, tp: int, dp: int, ep: int, pp: int = 1) -> Layouts:
     """Return a single stated layout, for comparing with a published run.
 
     Raises
@@ -119,12 +149,14 @@ def one_layout(chip: Chip, fmt: WeightFormat, *, tp: int, dp: int, ep: int) -> L
     InputError
         a parallel degree below 1
     """
-    if min(tp, dp, ep) < 1:
-        raise InputError(Fault("layout", f"TP {tp}, DP {dp}, EP {ep}", "Write whole numbers from 1 up."))
-    return _columns(chip, [(fmt, tp, dp, ep)])
+    if min(tp, dp, ep, pp) < 1:
+        raise InputError(
+            Fault("layout", f"TP {tp}, DP {dp}, EP {ep}, PP {pp}", "Write whole numbers from 1 up.")
+        )
+    return _columns(chip, [(fmt, tp, dp, ep, pp)])
 
 
-def _columns(chip: Chip, rows: Sequence[tuple[WeightFormat, int, int, int]]) -> Layouts:
+def _columns(chip: Chip, rows: Sequence[tuple[WeightFormat, int, int, int, int]]) -> Layouts:
     constants = serving()
     link = chip.link_bytes_s
     host = chip.host_link_bytes_s or float("nan")
@@ -140,15 +172,15 @@ def _columns(chip: Chip, rows: Sequence[tuple[WeightFormat, int, int, int]]) -> 
     def column(values: Sequence[float]) -> F64:
         return np.asarray(values, dtype=np.float64).reshape(-1, 1)
 
-    tp_links = [over(tp) for _, tp, _, _ in rows]
-    group_links = [over(tp * dp) for _, tp, dp, _ in rows]
-    across = [max(tp * dp / chip.domain, 1.0) if link is not None else 1.0 for _, tp, dp, _ in rows]
+    tp_links = [over(tp) for _, tp, *_ in rows]
+    group_links = [over(tp * dp) for _, tp, dp, *_ in rows]
+    across = [max(tp * dp / chip.domain, 1.0) if link is not None else 1.0 for _, tp, dp, *_ in rows]
     return Layouts(
         formats=tuple(fmt for fmt, *_ in rows),
-        tp=column([tp for _, tp, _, _ in rows]),
-        dp=column([dp for _, _, dp, _ in rows]),
-        ep=column([ep for *_, ep in rows]),
-        pp=column([1.0 for _ in rows]),
+        tp=column([tp for _, tp, *_ in rows]),
+        dp=column([dp for _, _, dp, *_ in rows]),
+        ep=column([ep for *_, ep, _ in rows]),
+        pp=column([pp for *_, pp in rows]),
         link_tp=column([speed for speed, _ in tp_links]),
         link_group=column([speed for speed, _ in group_links]),
         nodes=column(across),

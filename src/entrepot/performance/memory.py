@@ -52,23 +52,46 @@ def cache_bytes(shape: Shape, layouts: Layouts, tokens: float, windowed: float, 
 
 
 def batch_max(
-    chip: Chip, shape: Shape, layouts: Layouts, mix: Mix, *, kv_bits: int, reserve: bool = True
+    chip: Chip,
+    shape: Shape,
+    layouts: Layouts,
+    mix: Mix,
+    *,
+    kv_bits: int,
+    reserve: bool = True,
+    draft: Shape | None = None,
 ) -> F64:
     """Return the sequences that fit in one replica, whole numbers, 0 where it does not fit, (layouts, 1).
 
     Parameters
     ----------
     reserve : keep back memory for activations and fragmentation (off for the physical limit)
+    draft : what proposes tokens in speculative decoding; its weights and its cache lie beside the model's
+
+    Notes
+    -----
+    The fullest of PP stages holds ``ceil(layers / PP)`` layers.
     """
     constants = serving()
     kept = constants.reserve_gb * GB + constants.reserve_share * chip.memory_bytes if reserve else 0.0
-    free = chip.memory_bytes - kept - weight_bytes(shape, layouts)
-    inside = mix.context_within(shape.window) if shape.window else 0.0
-    longest = min(mix.held_max, float(shape.window))
-    mean = cache_bytes(shape, layouts, mix.held, inside, kv_bits)
-    worst = cache_bytes(shape, layouts, mix.held_max, longest, kv_bits)
+    stage = np.ceil(shape.layers / layouts.pp) / shape.layers
+    held = weight_bytes(shape, layouts) * stage
+    mean, worst = _sequence_bytes(shape, layouts, mix, kv_bits)
+    mean, worst = mean * stage, worst * stage
+    if draft is not None:
+        own_mean, own_worst = _sequence_bytes(draft, layouts, mix, kv_bits)
+        held, mean, worst = held + weight_bytes(draft, layouts), mean + own_mean, worst + own_worst
+    free = chip.memory_bytes - kept - held
     with np.errstate(divide="ignore", invalid="ignore"):
         fits = np.where(mean > 0, free / mean, _LARGEST_BATCH)
     fits = np.where((free > 0) & (free >= worst), np.minimum(fits, _LARGEST_BATCH), 0.0)
     whole: F64 = np.floor(fits) * layouts.dp
     return whole
+
+
+def _sequence_bytes(shape: Shape, layouts: Layouts, mix: Mix, kv_bits: int) -> tuple[F64, F64]:
+    """Return what a mean sequence and the longest one keep on a device, bytes, all layers."""
+    inside = mix.context_within(shape.window) if shape.window else 0.0
+    longest = min(mix.held_max, float(shape.window))
+    mean = cache_bytes(shape, layouts, mix.held, inside, kv_bits)
+    return mean, cache_bytes(shape, layouts, mix.held_max, longest, kv_bits)

@@ -12,13 +12,15 @@ import numpy as np
 from entrepot.catalogue.records import Accelerator, Model
 from entrepot.errors import MissingFact
 from entrepot.performance.chip import chip, weight_formats
-from entrepot.performance.estimate import DEFAULT_ENGINE, check_workload, missing, setting_of
+from entrepot.performance.estimate import check_workload, missing
 from entrepot.performance.layouts import one_layout
 from entrepot.performance.memory import batch_max
 from entrepot.performance.operations import shape
-from entrepot.performance.records import Layout, Workload
-from entrepot.performance.steady import prefill_of_mix, steady
-from entrepot.performance.step import Setting, decode_parts, total
+from entrepot.performance.records import Layout, Speculation, Workload
+from entrepot.performance.search import DEFAULT_ENGINE, setting_of
+from entrepot.performance.speculative import draft_columns, draft_shape
+from entrepot.performance.steady import closed_loop, steady
+from entrepot.performance.step import Setting
 
 __all__ = ["OperatingPoint", "operating_point", "setting_at"]
 
@@ -51,6 +53,7 @@ def setting_at(
     layout: Layout,
     *,
     engine: str = DEFAULT_ENGINE,
+    speculation: Speculation | None = None,
 ) -> Setting:
     """Return the setting of one stated layout.
 
@@ -66,9 +69,22 @@ def setting_at(
     chip_ = chip(accelerator)
     (fmt,) = weight_formats(chip_, model, [layout.weight_format])
     layouts = one_layout(
-        chip_, fmt, tp=layout.tensor_parallel, dp=layout.data_parallel, ep=layout.expert_parallel
+        chip_,
+        fmt,
+        tp=layout.tensor_parallel,
+        dp=layout.data_parallel,
+        ep=layout.expert_parallel,
+        pp=layout.pipeline_parallel,
     )
-    return setting_of(workload, accelerator, model, layouts, kv_bits=layout.kv_bits, engine_name=engine)
+    return setting_of(
+        workload,
+        accelerator,
+        model,
+        layouts,
+        kv_bits=layout.kv_bits,
+        engine_name=engine,
+        speculation=speculation,
+    )
 
 
 def operating_point(
@@ -78,6 +94,7 @@ def operating_point(
     layout: Layout,
     *,
     engine: str = DEFAULT_ENGINE,
+    speculation: Speculation | None = None,
 ) -> OperatingPoint:
     """Return what one layout does at ``layout.batch`` concurrent requests per replica.
 
@@ -86,19 +103,26 @@ def operating_point(
     MissingFact
         a figure of the chip or the model that no source states
     """
-    setting = setting_at(workload, accelerator, model, layout, engine=engine)
+    setting = setting_at(workload, accelerator, model, layout, engine=engine, speculation=speculation)
     batch = np.array([[float(layout.batch)]])
     result = steady(setting, batch, percentile=workload.slo.percentile)
-    decode = total(decode_parts(setting, batch)).whole
-    prompt = total(prefill_of_mix(setting, batch)).whole
+    loop = closed_loop(setting.columns, batch, speculation=speculation, draft=draft_columns(setting))
     devices = layout.devices
-    fits = batch_max(chip(accelerator), shape(model), setting.layouts, setting.mix, kv_bits=layout.kv_bits)
+    draft = None if speculation is None else draft_shape(setting.shape, speculation)
+    fits = batch_max(
+        chip(accelerator),
+        shape(model),
+        setting.layouts,
+        setting.mix,
+        kv_bits=layout.kv_bits,
+        draft=draft,
+    )
     return OperatingPoint(
         ttft_ms=float(result.ttft[0, 0]) * 1e3,
         tpot_ms=float(result.tpot[0, 0]) * 1e3,
         output_tokens_per_s=float(result.tokens_per_s[0, 0]),
-        prefill_tokens_per_s=setting.mix.computed / float(prompt[0, 0]) / devices,
-        decode_tokens_per_s=layout.batch / float(decode[0, 0]) / devices,
-        decode_step_ms=float(decode[0, 0]) * 1e3,
+        prefill_tokens_per_s=setting.mix.computed / float(loop.prompt[0, 0]) / devices,
+        decode_tokens_per_s=layout.batch / float(loop.per_token[0, 0]) / devices,
+        decode_step_ms=float(loop.decode.whole[0, 0]) * 1e3,
         batch_max=int(fits[0, 0]),
     )

@@ -13,9 +13,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from entrepot.catalogue.records import NumberFormat
+from entrepot.catalogue.records import Model, NumberFormat
 
-__all__ = ["Binding", "Estimate", "Interval", "Layout", "Slo", "Workload"]
+__all__ = ["Binding", "Estimate", "Interval", "Layout", "Pools", "RunnerUp", "Slo", "Speculation", "Workload"]
 
 F64: TypeAlias = NDArray[np.float64]
 
@@ -37,6 +37,8 @@ class Workload:
     ----------
     isl, osl, share : (buckets,) input tokens, output tokens, share of requests; shares sum to 1
     prefix_hit_share : share of input tokens found in the prefix cache, 0..1
+    arrival_scv : squared coefficient of variation of the times between requests that reach one replica (1 is Poisson);
+        ``None`` is a closed loop, in which each request is followed by the next: as in a benchmark
     """
 
     id: str
@@ -46,6 +48,7 @@ class Workload:
     share: F64
     slo: Slo
     prefix_hit_share: float = 0.0
+    arrival_scv: float | None = None
 
     @property
     def mean_isl(self) -> float:
@@ -68,11 +71,12 @@ class Binding(StrEnum):
     OVERHEAD = "step overhead"
     TTFT = "TTFT limit"
     TPOT = "TPOT limit"
+    QUEUE = "queue"
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a replica is laid out: ``devices`` = data_parallel x tensor_parallel."""
+    """How a replica is laid out: ``devices`` = pipeline x data x tensor parallel."""
 
     weight_format: NumberFormat
     kv_bits: int
@@ -80,17 +84,76 @@ class Layout:
     data_parallel: int
     expert_parallel: int
     batch: int  # concurrent sequences in the replica
+    pipeline_parallel: int = 1
 
     @property
     def devices(self) -> int:
         """Devices in one replica."""
-        return self.tensor_parallel * self.data_parallel
+        return self.tensor_parallel * self.data_parallel * self.pipeline_parallel
 
     def __str__(self) -> str:
         """Return the layout in the field's shorthand, e.g. ``FP8 TP8 EP8 batch 256``."""
         dp = f" DP{self.data_parallel}" if self.data_parallel > 1 else ""
         ep = f" EP{self.expert_parallel}" if self.expert_parallel > 1 else ""
-        return f"{self.weight_format.upper()} TP{self.tensor_parallel}{dp}{ep} batch {self.batch}"
+        pp = f" PP{self.pipeline_parallel}" if self.pipeline_parallel > 1 else ""
+        return f"{self.weight_format.upper()} TP{self.tensor_parallel}{pp}{dp}{ep} batch {self.batch}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """Prefill and decode on devices of their own: replicas of each layout that are matched in rate."""
+
+    prefill: Layout
+    decode: Layout
+    prefill_replicas: int
+    decode_replicas: int
+
+    @property
+    def devices(self) -> int:
+        """Devices of both pools together."""
+        return self.prefill_replicas * self.prefill.devices + self.decode_replicas * self.decode.devices
+
+    @property
+    def batch(self) -> int:
+        """Concurrent sequences in the decode pool."""
+        return self.decode_replicas * self.decode.batch
+
+    def __str__(self) -> str:
+        """Return both pools, e.g. ``3 x (FP8 TP4) prefill + 1 x (FP8 TP8 batch 256) decode``."""
+        prefill = str(self.prefill).partition(" batch")[0]
+        return (
+            f"{self.prefill_replicas} x ({prefill}) prefill + {self.decode_replicas} x ({self.decode}) decode"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerUp:
+    """The next best layout, what it would deliver, and why it is worse."""
+
+    layout: Layout | Pools
+    mtok_per_device_hour: float
+    share_of_best: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Speculation:
+    """Speculative decoding: a draft proposes ``draft_tokens`` per step, the model verifies them all at once.
+
+    Attributes
+    ----------
+    acceptance : chance that a proposed token is kept, given that those before it were, 0..1
+    draft : a draft model; ``None`` is the model's own next-token layer (MTP), whose one layer runs once per token
+    """
+
+    draft_tokens: int
+    acceptance: float
+    draft: Model | None = None
+
+    @property
+    def tokens_per_step(self) -> float:
+        """Mean tokens that one step yields: ``1 + a + a^2 + ... + a^k`` (arXiv:2211.17192, equation 1)."""
+        return float(sum(self.acceptance**i for i in range(self.draft_tokens + 1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +171,19 @@ class Estimate:
 
     ``mtok_per_device_hour`` is ``None`` exactly where ``reason`` says why: unknown figures, no fit in memory, or no
     layout within the SLO. ``basis`` says what the efficiencies of the chip's architecture rest on: ``"measured"``,
-    ``"transferred"`` from a measured one, ``"datasheet"`` alone, or ``"none"`` where nothing could be computed. The
-    physical limit leaves out speculative decoding, which yields more than one token per step.
+    ``"transferred"`` from a measured one, ``"datasheet"`` alone, or ``"none"`` where nothing could be computed.
+    ``busy`` is the utilisation of the fuller queue under open arrivals.
     """
 
     workload: str
     accelerator: str
     mtok_per_device_hour: Interval | None
-    layout: Layout | None
+    layout: Layout | Pools | None
     ttft_ms: float | None
     tpot_ms: float | None
     binds: Binding | None
     physical_limit_mtok_per_device_hour: float | None
     basis: str
     reason: str
+    runner_up: RunnerUp | None = None
+    busy: float | None = None

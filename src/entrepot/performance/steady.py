@@ -14,7 +14,7 @@ the ratio p99/mean of published server logs, and the own prefill is that of the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -23,12 +23,13 @@ from entrepot.performance.columns import Columns, Number
 from entrepot.performance.efficiency import serving
 from entrepot.performance.layouts import Layouts
 from entrepot.performance.memory import batch_max
-from entrepot.performance.records import F64
+from entrepot.performance.mix import Mix
+from entrepot.performance.records import F64, Speculation
+from entrepot.performance.speculative import draft_columns, speculative_parts
 from entrepot.performance.step import (
     Part,
     Setting,
     Times,
-    decode_parts,
     decode_parts_of,
     prefill_parts_of,
     total,
@@ -43,7 +44,9 @@ __all__ = [
     "packed_prefill",
     "percentile_stretch",
     "prefill_of_mix",
+    "prompt_seconds",
     "steady",
+    "step_times",
 ]
 
 
@@ -69,10 +72,10 @@ def steady(setting: Setting, batch: F64, *, percentile: float) -> Steady:
     """
     at = setting.columns
     ttft_stretch, tpot_stretch = percentile_stretch(percentile)
-    loop = closed_loop(at, batch)
-    at_percentile = (
-        at.ttft_constant_s + loop.waiting * ttft_stretch + _at_percentile(setting, at) * at.ttft_prefill
-    )
+    loop = closed_loop(at, batch, speculation=setting.speculation, draft=draft_columns(setting))
+    miss = 1 - setting.mix.buckets.prefix_hit_share
+    length = np.array([setting.mix.isl_at / miss if miss else 0.0])
+    at_percentile = at.ttft_constant_s + loop.waiting * ttft_stretch + prompt_seconds(at, setting.mix, length)
     return Steady(
         batch=batch,
         ttft=np.maximum(at_percentile, loop.ttft) if ttft_stretch > 1 else np.asarray(at_percentile),
@@ -85,7 +88,11 @@ def steady(setting: Setting, batch: F64, *, percentile: float) -> Steady:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Mean seconds of a request in a closed loop; ``waiting`` is the part of TTFT that is not constant or own prefill."""
+    """Mean seconds of a request in a closed loop.
+
+    ``waiting`` is the part of TTFT that is not constant or own prefill, ``steps_waited`` what of it is decode steps;
+    ``per_token`` is TPOT without the prefill of others, ``prompt`` what one request's prefill takes from a replica.
+    """
 
     ttft: F64
     tpot: F64
@@ -94,20 +101,83 @@ class Loop:
     own: F64
     decode: Times
     prefill: Times
+    steps_waited: F64
+    per_token: F64
+    prompt: F64
 
 
-def closed_loop(at: Columns, batch: F64) -> Loop:
-    """Return the steady state of ``batch`` requests per replica that fit in memory, one value per point."""
-    decode = total(decode_parts_of(at, batch))
+def closed_loop(
+    at: Columns, batch: F64, *, speculation: Speculation | None = None, draft: Columns | None = None
+) -> Loop:
+    """Return the steady state of ``batch`` requests per replica that fit in memory, one value per point.
+
+    Parameters
+    ----------
+    speculation, draft : speculative decoding, and the columns of what proposes the tokens
+
+    Notes
+    -----
+    With PP stages, PP micro-batches are under way at once: each takes the time of a whole pass, and a prefill occupies
+    one stage at a time.
+    """
+    decode = step_times(at, batch, speculation=speculation, draft=draft)
     prefill = total(packed_prefill(at, batch))
-    td, marg = decode.whole, prefill.whole
-    own = np.asarray(total(alone(at)).whole * at.ttft_prefill)
+    uneven = _uneven(at)
+    td, marg = decode.whole, prefill.whole * uneven / at.pp
+    per_token = td / (1.0 if speculation is None else speculation.tokens_per_step)
+    own = np.asarray(total(alone(at)).whole * _through_stages(at, at.computed) * at.ttft_prefill)
     others = np.maximum(batch - 1, 0.0)
-    waiting = np.asarray(at.ttft_steps * td + at.ttft_burst * others**at.ttft_burst_exponent * marg / 2)
+    steps_waited = np.asarray(at.ttft_steps * td)
+    waiting = np.asarray(steps_waited + at.ttft_burst * others**at.ttft_burst_exponent * marg / 2)
     ttft = np.asarray(at.ttft_constant_s + waiting + own)
-    tpot = np.asarray(td + at.interference * others * marg / at.osl)
+    tpot = np.asarray(per_token + at.interference * others * marg / at.osl)
     life = np.asarray(ttft + np.maximum(at.osl - 1, 0.0) * tpot)
-    return Loop(ttft, tpot, waiting, life, own, decode, prefill)
+    return Loop(ttft, tpot, waiting, life, own, decode, prefill, steps_waited, per_token, marg)
+
+
+def _uneven(at: Columns) -> Number:
+    """Return the fullest pipeline stage over the mean one."""
+    return np.ceil(at.layers / at.pp) * at.pp / at.layers
+
+
+def _through_stages(at: Columns, tokens: Number) -> Number:
+    """Return a prompt's time in a pipeline over the sum of its stages' times: chunks follow one another."""
+    chunks = np.ceil(np.maximum(tokens, 1.0) / at.chunk)
+    return _uneven(at) * (chunks + at.pp - 1) / (chunks * at.pp)
+
+
+def prompt_seconds(at: Columns, mix: Mix, lengths: F64) -> F64:
+    """Return the seconds until a prompt of each length is computed that has the replica to itself, (layouts, lengths).
+
+    Parameters
+    ----------
+    lengths : (lengths,) input tokens, those in the prefix cache included
+    """
+    hit = mix.buckets.prefix_hit_share
+    tokens = lengths[None, :] * (1 - hit)
+    pairs = (lengths**2 - (hit * lengths) ** 2)[None, :] / 2
+    window = float(at.window)
+    ramp = np.minimum(lengths, window)
+    inside = ((1 - hit) * (ramp**2 / 2 + (lengths - ramp) * window))[None, :]
+    seconds: F64 = (
+        total(_single(at, tokens, pairs, inside)).whole * _through_stages(at, tokens) * at.ttft_prefill
+    )
+    return seconds
+
+
+def step_times(
+    at: Columns, batch: F64, *, speculation: Speculation | None = None, draft: Columns | None = None
+) -> Times:
+    """Return one decode step of ``batch`` sequences per replica, through all pipeline stages."""
+    passing = np.maximum(batch / at.pp, np.minimum(batch, 1.0))  # a pass carries a whole sequence
+    parts = (
+        decode_parts_of(at, passing)
+        if speculation is None or draft is None
+        else speculative_parts(at, draft, passing, speculation)
+    )
+    times = total(parts)
+    uneven = _uneven(at)
+    return replace(times, whole=np.asarray(times.whole * uneven))
 
 
 def prefill_of_mix(setting: Setting, batch: F64) -> list[Part]:
@@ -127,17 +197,6 @@ def packed_prefill(at: Columns, batch: F64) -> list[Part]:
 def alone(at: Columns) -> list[Part]:
     """Return the parts of one mean prompt that has the replica to itself."""
     return _single(at, at.computed, at.pairs, at.pairs_inside)
-
-
-def _at_percentile(setting: Setting, at: Columns) -> F64:
-    """Seconds of prefill of one prompt of the length at the percentile."""
-    mix, shape = setting.mix, setting.shape
-    miss = 1 - mix.buckets.prefix_hit_share
-    length = mix.isl_at / miss if miss else 0.0
-    pairs = (length**2 - (length - mix.isl_at) ** 2) / 2
-    ramp = min(length, float(shape.window))
-    window_pairs = miss * (ramp**2 / 2 + (length - ramp) * shape.window)
-    return total(_single(at, mix.isl_at, pairs, window_pairs)).whole
 
 
 def _single(at: Columns, tokens: Number, pairs: Number, window_pairs: Number) -> list[Part]:
@@ -168,18 +227,27 @@ def limit(setting: Setting) -> F64:
     """Return the physical limit of each layout: output tokens per second and device, (layouts,).
 
     100 % of peak arithmetic and bandwidth, perfectly overlapped, no overhead, no communication, prefill riding on the
-    weight reads of decode, at the largest batch that fits with no reserve. Speculative decoding is outside: it yields
-    more than one token per step.
+    weight reads of decode, at the largest batch that fits with no reserve. Speculative decoding yields its tokens per
+    step, and pays its verification and its draft.
     """
     layouts: Layouts = setting.layouts
     batch = batch_max(
         setting.chip, setting.shape, layouts, setting.mix, kv_bits=setting.kv_bits, reserve=False
     )
     at = np.maximum(batch, 1.0)
-    decode, prefill = decode_parts(setting, at), prefill_of_mix(setting, at)
+    columns_, spoken = setting.columns, setting.speculation
+    draft = draft_columns(setting)
+    passing = np.maximum(at / layouts.pp, 1.0)
+    decode = (
+        decode_parts_of(columns_, passing)
+        if spoken is None or draft is None
+        else speculative_parts(columns_, draft, passing, spoken)
+    )
+    prefill = packed_prefill(columns_, at)
     arithmetic = sum((p.floor_arithmetic for p in decode), start=np.zeros_like(at))
-    of_prompts = sum((p.floor_arithmetic for p in prefill), start=np.zeros_like(at))
+    of_prompts = sum((p.floor_arithmetic for p in prefill), start=np.zeros_like(at)) / layouts.pp
     memory = sum((p.floor_memory for p in decode), start=np.zeros_like(at))
-    step = np.maximum(arithmetic + of_prompts * at / setting.mix.osl, memory)
+    yielded = 1.0 if spoken is None else spoken.tokens_per_step
+    step = np.maximum(arithmetic / yielded + of_prompts * at / setting.mix.osl, memory / yielded)
     rate: F64 = np.where(batch >= 1, at / step / layouts.devices, 0.0)[:, 0]
     return rate

@@ -22,7 +22,7 @@ from entrepot.performance.efficiency import Engine
 from entrepot.performance.layouts import Layouts
 from entrepot.performance.mix import Mix
 from entrepot.performance.operations import Shape
-from entrepot.performance.records import F64
+from entrepot.performance.records import F64, Speculation
 
 __all__ = [
     "Part",
@@ -76,6 +76,7 @@ class Setting:
     mix: Mix
     engine: Engine
     kv_bits: int
+    speculation: Speculation | None = None
 
     @property
     def columns(self) -> Columns:

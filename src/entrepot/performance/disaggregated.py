@@ -1,0 +1,195 @@
+"""What do prefill and decode deliver when each has devices of its own, and in which ratio?
+
+A prefill pool computes prompts and sends their cache over the network; a decode pool never waits for a prompt. Each pool
+has its own layout, the best for its phase, and the pools are matched by rate::
+
+    prefill   requests/s of a replica = busy / prefill of a mean request,   TTFT = constant + own + wait(busy) + transfer
+    decode    requests/s of a replica = share batch / ((osl - 1) TPOT),     TPOT = step(batch) / tokens per step
+    x : y     the whole numbers with most requests per second and device,  min(x prefill, y decode) / (x Dp + y Dd)
+    transfer  cache of the prompt / (link bytes/s x devices that send)
+
+The cache crosses on the scale-up link of a super-node where there is one, else on one NIC per device, which also caps the
+rate. The first token counts when the cache has crossed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from entrepot.performance.arrivals import Queue, open_loop, wait
+from entrepot.performance.chip import GB
+from entrepot.performance.efficiency import serving
+from entrepot.performance.records import F64, Slo
+from entrepot.performance.service import service
+from entrepot.performance.steady import Loop, percentile_stretch, prompt_seconds
+from entrepot.performance.step import Setting
+
+__all__ = ["Apart", "apart", "transfer_bytes"]
+
+_BUSY = np.linspace(0.30, 0.90, 25)
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """The best pair of pools: rows of the layouts, replicas of each, and what they reach together.
+
+    ``queue`` is the prefill pool's, whose TTFT is the request's; ``tpot`` is in seconds at the percentile of the SLO;
+    ``tokens_per_s`` per device of both pools.
+    """
+
+    prefill_row: int
+    decode_row: int
+    decode_column: int
+    prefill_replicas: int
+    decode_replicas: int
+    busy: float
+    transfer: float
+    queue: Queue
+    tpot: float
+    tokens_per_s: float
+    requests_per_s: float
+
+
+def transfer_bytes(setting: Setting) -> float:
+    """Return the cache of a mean prompt, whole, that goes from one pool to the other."""
+    shape, mix = setting.shape, setting.mix
+    inside = (
+        mix.isl if not shape.window else float(np.minimum(mix.buckets.isl, shape.window) @ mix.buckets.share)
+    )
+    elements = shape.kv_elements * mix.isl + shape.window_elements * inside + shape.state_elements
+    return float(elements * setting.kv_bits / 8)
+
+
+def apart(setting: Setting, fits: F64, loop: Loop, batch: F64, slo: Slo, scv: float | None) -> Apart | None:
+    """Return the best pair of pools within the SLO, or ``None`` where there is none.
+
+    Parameters
+    ----------
+    fits : (layouts, 1) sequences that fit
+    loop : times of every (layout, batch); decode alone is its ``per_token``
+    scv : burstiness of the arrivals at the prefill pool; ``None``, a closed loop, counts as 1
+    """
+    mix, at = setting.mix, setting.columns
+    outputs = float(np.maximum(mix.buckets.osl - 1, 0.0) @ mix.buckets.share)
+    if outputs < 1 or mix.computed == 0:
+        return None
+    decode_rate, column_of, tpot_of = _decode(setting, fits, loop, batch, slo, scv, outputs)
+    prompt = loop.prompt[:, -1:]  # chunks are full
+    burst = 1.0 if scv is None else scv
+    waited, chance = wait(
+        _BUSY[None, :] + 0 * prompt, prompt, np.asarray(at.dp, float), burst, _spread_of_prompts(setting)
+    )
+    sent = transfer_bytes(setting)
+    devices = setting.layouts.devices
+    line = _line(setting, devices)
+    queue = _prefill_queue(setting, waited, chance, sent / line)
+    ok = np.broadcast_to(fits >= 1, waited.shape)
+    if slo.ttft_ms is not None:
+        ok = ok & (queue.ttft_within(slo.ttft_ms * 1e-3) >= slo.percentile / 100)
+    rate = np.minimum(_BUSY[None, :] / prompt, line / max(sent, 1e-9))  # requests/s of a replica
+    level_of = np.where(ok, rate, -1.0).argmax(
+        axis=1
+    )  # the busiest that the limit on TTFT lets each layout be
+    prefill_rate = np.where(ok, rate, 0.0).max(axis=1)
+    if not (prefill_rate.any() and decode_rate.any()):
+        return None
+    prefill_row, row, x, y = _ratio(prefill_rate, decode_rate, devices[:, 0])
+    level, column = int(level_of[prefill_row]), int(column_of[row])
+    served = min(x * float(prefill_rate[prefill_row]), y * float(decode_rate[row]))
+    return Apart(
+        prefill_row=prefill_row,
+        decode_row=row,
+        decode_column=column,
+        prefill_replicas=x,
+        decode_replicas=y,
+        busy=float(_BUSY[level]),
+        transfer=sent / float(line[prefill_row, 0]),
+        queue=queue.take(prefill_row, level),
+        tpot=tpot_of(row, column),
+        tokens_per_s=served * mix.osl / float(x * devices[prefill_row, 0] + y * devices[row, 0]),
+        requests_per_s=served,
+    )
+
+
+def _decode(
+    setting: Setting, fits: F64, loop: Loop, batch: F64, slo: Slo, scv: float | None, outputs: float
+) -> tuple[F64, NDArray[np.intp], Callable[[int, int], float]]:
+    """Return requests/s of a decode replica of each layout at its best batch, that batch, and how to get its TPOT."""
+    quiet = replace(loop, tpot=loop.per_token, prompt=np.zeros_like(loop.prompt))
+    limit = np.inf if slo.tpot_ms is None else slo.tpot_ms * 1e-3
+    if scv is None:
+        tpot = loop.per_token * percentile_stretch(slo.percentile)[1]
+        ok = tpot <= limit
+
+        def reached(row: int, column: int) -> float:
+            return float(tpot[row, column])
+    else:
+        queue = open_loop(setting.columns, setting.mix, quiet, batch, fits, scv=scv)
+        ok = (queue.busy <= service().busy_max) & (queue.tpot_within(limit) >= slo.percentile / 100)
+
+        def reached(row: int, column: int) -> float:
+            return float(queue.take(row, column).tpot_at(slo.percentile)[0, 0])
+
+    rate = np.where(ok & (fits >= 1), service().decode_share * batch / (outputs * loop.per_token), 0.0)
+    return rate.max(axis=1), rate.argmax(axis=1), reached
+
+
+def _spread_of_prompts(setting: Setting) -> float:
+    isl, share = setting.mix.buckets.isl, setting.mix.buckets.share
+    mean = float(isl @ share)
+    return max(float(isl**2 @ share) / mean**2 - 1, 0.0)
+
+
+def _line(setting: Setting, devices: F64) -> F64:
+    """Bytes per second that a prefill replica sends: over the super-node's link where there is one, else a NIC per device."""
+    constants, chip = serving(), setting.chip
+    nic = constants.scaleout_gb_s * constants.scaleout_share * GB
+    if chip.link_bytes_s is None or chip.domain < service().super_node:
+        return devices * nic
+    return devices * chip.link_bytes_s / 2 * chip.efficiency.link
+
+
+def _prefill_queue(setting: Setting, waited: F64, chance: F64, after: F64) -> Queue:
+    at, buckets = setting.columns, setting.mix.buckets
+    lengths, which = np.unique(buckets.isl, return_inverse=True)
+    nothing = np.zeros((1, 1, 1))
+    return Queue(
+        requests_per_s=nothing[0],
+        busy=_BUSY[None, :],
+        wait=waited,
+        waits=chance,
+        base=np.asarray(at.ttft_constant_s + after),
+        own=prompt_seconds(at, setting.mix, lengths),
+        own_share=np.bincount(which, weights=buckets.share).astype(np.float64),
+        tpot=nothing[0],
+        spread=nothing,
+        spread_share=np.ones(1),
+    )
+
+
+def _ratio(prefill_rate: F64, decode_rate: F64, devices: F64) -> tuple[int, int, int, int]:
+    """Return the prefill layout, the decode layout and the replicas of each that serve most per device.
+
+    Parameters
+    ----------
+    prefill_rate, decode_rate, devices : (layouts,) requests/s of one replica in either phase, and its devices
+    """
+    # of layouts with equally many devices only the fastest of each phase can be the best
+    sizes = np.unique(devices)
+    first = np.array([np.where(devices == n, prefill_rate, -1.0).argmax() for n in sizes])
+    second = np.array([np.where(devices == n, decode_rate, -1.0).argmax() for n in sizes])
+    count = np.arange(1.0, service().replicas_max + 1)
+    x, y = count[None, None, :, None], count[None, None, None, :]
+    together = x * sizes[:, None, None, None] + y * sizes[None, :, None, None]
+    served = np.minimum(
+        x * prefill_rate[first][:, None, None, None], y * decode_rate[second][None, :, None, None]
+    )
+    per_device = served / together
+    best = per_device >= per_device.max() * (1 - 1e-9)
+    fewest = int(np.where(best, together, np.inf).argmin())
+    row, other, i, j = (int(n) for n in np.unravel_index(fewest, together.shape))
+    return int(first[row]), int(second[other]), i + 1, j + 1

@@ -1,0 +1,196 @@
+"""Which layout, which batch, and which way to run the phases serves most per device within the SLO?
+
+All candidates are weighed at once as (layouts, batches) arrays: what does not fit is dropped first, then the closed loop or
+the queue gives the latencies of the rest, and separate pools for prefill and decode are matched from the same times. The
+choice is the best *low end* of the interval, so that a layout about which less is known must be better by that much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from entrepot.catalogue.records import Accelerator, Model, NumberFormat
+from entrepot.performance.arrivals import Queue, open_loop
+from entrepot.performance.chip import chip, weight_formats
+from entrepot.performance.disaggregated import Apart, apart
+from entrepot.performance.efficiency import engine as engine_of
+from entrepot.performance.efficiency import serving
+from entrepot.performance.layouts import Layouts, candidates
+from entrepot.performance.memory import batch_max
+from entrepot.performance.mix import mix
+from entrepot.performance.operations import shape
+from entrepot.performance.records import F64, Speculation, Workload
+from entrepot.performance.service import service
+from entrepot.performance.speculative import draft_columns, draft_shape
+from entrepot.performance.steady import Loop, closed_loop, limit, percentile_stretch, prompt_seconds
+from entrepot.performance.step import Setting
+
+__all__ = ["DEFAULT_ENGINE", "Bools", "Search", "search", "setting_of", "spread_of"]
+
+DEFAULT_ENGINE = "vllm"
+Bools = NDArray[np.bool_]
+_BATCH_STEPS = np.unique(np.round(np.geomspace(1, 8192, 66)))  # sequences per data-parallel rank
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """All candidates that fit, weighed: (layouts, batches) arrays, and the index of the best within the SLO.
+
+    Attributes
+    ----------
+    fits : (layouts, 1) sequences that fit; without any, ``fits`` is 0 everywhere and the layouts are those tried
+    tokens_per_s : output tokens per second and device
+    ttft, tpot : seconds: at the percentile in a closed loop, means under open arrivals
+    within_ttft, within_tpot, settled : which limits are kept, and where the queue is not too full
+    spread : (layouts, 1) factor up and down of the interval around a rate
+    pools : separate pools for prefill and decode, where they can serve
+    """
+
+    setting: Setting
+    fits: F64
+    batch: F64
+    loop: Loop
+    queue: Queue | None
+    tokens_per_s: F64
+    ttft: F64
+    tpot: F64
+    within_ttft: Bools
+    within_tpot: Bools
+    settled: Bools
+    spread: F64
+    best: tuple[int, int] | None
+    pools: Apart | None
+    limit_tokens_per_s: float
+
+    @property
+    def allowed(self) -> F64:
+        """Output tokens per second and device where all limits are kept, else -1."""
+        kept = self.within_ttft & self.within_tpot & self.settled & (self.fits >= 1)
+        return np.where(kept, self.tokens_per_s, -1.0)
+
+
+def setting_of(
+    workload: Workload,
+    accelerator: Accelerator,
+    model: Model,
+    layouts: Layouts,
+    *,
+    kv_bits: int = 16,
+    engine_name: str = DEFAULT_ENGINE,
+    speculation: Speculation | None = None,
+) -> Setting:
+    """Return what stays the same while layouts and batches vary."""
+    moments = mix(workload, output_share_held=serving().output_share_held)
+    return Setting(
+        chip(accelerator), shape(model), layouts, moments, engine_of(engine_name), kv_bits, speculation
+    )
+
+
+def search(
+    workload: Workload,
+    accelerator: Accelerator,
+    model: Model,
+    *,
+    formats: Sequence[NumberFormat] | None = None,
+    kv_bits: int = 16,
+    engine_name: str = DEFAULT_ENGINE,
+    devices_max: int | None = None,
+    speculation: Speculation | None = None,
+    pools: bool = True,
+) -> Search:
+    """Weigh all layouts and batches of a chip that has all its figures.
+
+    Parameters
+    ----------
+    pools : weigh separate pools for prefill and decode too
+    """
+    chip_, shape_ = chip(accelerator), shape(model)
+    layouts = candidates(chip_, shape_, weight_formats(chip_, model, formats), devices_max=devices_max)
+    setting = setting_of(
+        workload,
+        accelerator,
+        model,
+        layouts,
+        kv_bits=kv_bits,
+        engine_name=engine_name,
+        speculation=speculation,
+    )
+    draft = None if speculation is None else draft_shape(shape_, speculation)
+    fits = batch_max(chip_, shape_, layouts, setting.mix, kv_bits=kv_bits, draft=draft)
+    top = float(limit(setting).max(initial=0.0))
+    rows = np.flatnonzero(fits[:, 0] >= 1)
+    if rows.size:
+        setting = replace(setting, layouts=layouts.keep([int(r) for r in rows]))
+        fits = fits[rows]
+    batch = np.maximum(np.minimum(setting.layouts.dp * _BATCH_STEPS, fits), 1.0)
+    return _weigh(setting, fits, batch, workload, top, pools=pools and bool(rows.size))
+
+
+def _weigh(setting: Setting, fits: F64, batch: F64, workload: Workload, top: float, *, pools: bool) -> Search:
+    at, slo, scv = setting.columns, workload.slo, workload.arrival_scv
+    loop = closed_loop(at, batch, speculation=setting.speculation, draft=draft_columns(setting))
+    ttft_limit = np.inf if slo.ttft_ms is None else slo.ttft_ms * 1e-3
+    tpot_limit = np.inf if slo.tpot_ms is None else slo.tpot_ms * 1e-3
+    queue: Queue | None = None
+    if scv is None:
+        ttft, tpot = _closed_percentile(setting, loop)
+        within_ttft, within_tpot = ttft <= ttft_limit, tpot <= tpot_limit
+        settled = np.ones(batch.shape, dtype=bool)
+        rate = batch * at.osl / loop.life
+    else:
+        queue = open_loop(at, setting.mix, loop, batch, fits, scv=scv)
+        share = slo.percentile / 100
+        ttft, tpot = np.broadcast_to(queue.ttft, batch.shape), loop.tpot
+        within_ttft = _all(batch) if slo.ttft_ms is None else queue.ttft_within(ttft_limit) >= share
+        within_tpot = _all(batch) if slo.tpot_ms is None else queue.tpot_within(tpot_limit) >= share
+        settled = queue.busy <= service().busy_max
+        rate = queue.requests_per_s * at.osl
+    found = Search(
+        setting=setting,
+        fits=fits,
+        batch=batch,
+        loop=loop,
+        queue=queue,
+        tokens_per_s=np.asarray(rate / setting.layouts.devices),
+        ttft=ttft,
+        tpot=tpot,
+        within_ttft=within_ttft,
+        within_tpot=within_tpot,
+        settled=settled,
+        spread=spread_of(setting),
+        best=None,
+        pools=apart(setting, fits, loop, batch, slo, scv) if pools else None,
+        limit_tokens_per_s=top,
+    )
+    low_end = found.allowed / found.spread
+    row, column = (int(i) for i in np.unravel_index(int(low_end.argmax()), low_end.shape))
+    return replace(found, best=(row, column) if low_end[row, column] > 0 else None)
+
+
+def _all(batch: F64) -> Bools:
+    return np.ones(batch.shape, dtype=bool)
+
+
+def _closed_percentile(setting: Setting, loop: Loop) -> tuple[F64, F64]:
+    """Seconds of TTFT and TPOT at the SLO's percentile, stretched as in published server logs."""
+    at, percentile = setting.columns, setting.mix.buckets.slo.percentile
+    of_ttft, of_tpot = percentile_stretch(percentile)
+    miss = 1 - setting.mix.buckets.prefix_hit_share
+    length = np.array([setting.mix.isl_at / miss if miss else 0.0])
+    ttft = at.ttft_constant_s + loop.waiting * of_ttft + prompt_seconds(at, setting.mix, length)
+    return (np.maximum(ttft, loop.ttft) if of_ttft > 1 else np.asarray(ttft)), loop.tpot * of_tpot
+
+
+def spread_of(setting: Setting) -> F64:
+    """Return the factor up and down of the interval around each layout's rate, (layouts, 1)."""
+    layouts, chip_, own = setting.layouts, setting.chip, service()
+    linked = chip_.link_bytes_s is not None
+    inside = (layouts.devices == 1) | (linked & (layouts.tp <= chip_.domain))
+    factor = chip_.efficiency.spread * np.where(inside, 1.0, serving().pcie_factor)
+    factor = factor * np.where(layouts.pp > 1, own.pipeline_factor, 1.0)
+    spread: F64 = factor * (1.0 if setting.speculation is None else own.speculation_factor)
+    return spread

@@ -1,0 +1,50 @@
+"""Which constants do queues, pools and training rest on? They stand in ``data/service.toml``, each with its source."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+__all__ = ["Service", "constants", "service"]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Constants of queues, of separate pools, and the factors that they put on an interval."""
+
+    busy_max: float
+    decode_share: float
+    replicas_max: int
+    super_node: int
+    pipeline_factor: float
+    apart_factor: float
+    speculation_factor: float
+
+
+@cache
+def constants() -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the file as it stands: table -> name -> value, kind, source."""
+    text = files("entrepot.performance").joinpath("data", "service.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+@cache
+def service() -> Service:
+    """Return the constants as numbers."""
+    tables = constants()
+
+    def value(table: str, name: str) -> float:
+        return float(tables[table][name]["value"])
+
+    return Service(
+        busy_max=value("queue", "busy_max"),
+        decode_share=value("apart", "decode_share"),
+        replicas_max=int(value("apart", "replicas_max")),
+        super_node=int(value("apart", "super_node")),
+        pipeline_factor=value("interval", "pipeline"),
+        apart_factor=value("interval", "apart"),
+        speculation_factor=value("interval", "speculation"),
+    )
