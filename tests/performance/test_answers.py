@@ -87,7 +87,7 @@ def test_a_pcie_group_has_a_wider_interval() -> None:
     l20, model = catalogue.accelerator("nvidia-l20-48gb"), catalogue.model("llama-3.1-70b")
     answer = estimate(replace(CHAT, slo=Slo(None, None)), l20, model)
     assert answer.layout is not None
-    assert answer.layout.tensor_parallel > 1
+    assert answer.layout.devices > 1
     rate = answer.mtok_per_device_hour
     assert rate is not None
     assert rate.central / rate.low > efficiency("Ada").spread * 1.2
