@@ -87,6 +87,11 @@ _controls.command(
     name="screen-party",
     help="Does a party stand on a restricted-party list?",
 )
+_controls.command(
+    "entrepot.cli.controls_screen:screen",
+    name="screen",
+    help="Judge a table of transfers, each distinct kind of act once.",
+)
 app.command(
     "entrepot.cli.work:size",
     name="size",

@@ -1,21 +1,26 @@
-"""``entrepot controls screen-party``: does a party stand on a restricted-party list?"""
+"""``entrepot controls screen-party`` and ``screen``: is a party listed, and what does the law say to a table of transfers?"""
 
 from __future__ import annotations
 
 import datetime as dt
+import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from entrepot import controls
 from entrepot.cli.output import Output, Row, emit, note
 from entrepot.controls import screening
+from entrepot.controls.screening.into_table import with_listings
 from entrepot.controls.screening.records import Candidate, PartyName, Screened, ScreenStatus, Snapshot
-from entrepot.controls.sheet import read_sheet, unknown_columns
+from entrepot.controls.sheet import read_sheet, unknown_columns, write_sheet
+from entrepot.controls.table import ScreenedTable, screen_sheet
 from entrepot.errors import Conflict, Fault, InputError
 
-__all__ = ["screen_party"]
+__all__ = ["screen", "screen_party"]
 
 _COLUMNS = ("name", "country", "address", "aliases")
 
@@ -92,6 +97,107 @@ def screen_party(
     if any(one.status is ScreenStatus.LISTED for one in found):
         return 1
     return 0 if all(one.status is ScreenStatus.NO_CANDIDATE for one in found) else 6
+
+
+def screen(
+    file: Path,
+    /,
+    *,
+    carry: Annotated[list[str] | None, Parameter(negative=())] = None,
+    parties: Path | None = None,
+    list_: Annotated[Path | None, Parameter(name="--list")] = None,
+    list_date: dt.date | None = None,
+    on: dt.date | None = None,
+    max_age_days: int = screening.MAX_AGE_DAYS,
+    reviews: Path | None = None,
+    output: Annotated[Output | None, Parameter(name="*")] = None,
+) -> int:
+    """Judge a table of transfers: a million rows in seconds, because each distinct kind of act is decided once.
+
+        entrepot controls screen transfers.csv --out answers.parquet
+
+    Every column is a fact by the name that an answer gives it, or an option of `check`: chip, from, to, on, kind,
+    recipient.headquarters (hq), recipient.ultimate_parent_headquarters (parent_hq), recipient.listings (listed),
+    recipient.military_end_user, sender.letters (letter), provenance.imported_on (imported_on) and so on; `id` is kept. An
+    empty cell is not known, and not known is never permission; `clear` and `none` are an empty list, several entries are
+    separated by semicolons. chip and on have to be there. A column that is no fact is an error, unless it is carried.
+
+    The parties screened in the same call: columns sender.name and recipient.name, each in the table of parties:
+
+        entrepot controls screen transfers.csv --parties parties.csv --list consolidated.json --reviews rulings.toml
+
+    Without --out the terminal shows the summary alone. Not legal advice. Exit 0: every act may go ahead; 1: a licence is
+    required or an act prohibited; 6: neither, and a fact is missing or an exception's conditions have to be met.
+
+    Parameters
+    ----------
+    file: CSV or Parquet
+    carry: a column that is no fact and is kept as it is (may be given again)
+    parties: the table of parties that sender.name and recipient.name point to: name, country, address, aliases
+    list_: consolidated.json or consolidated.csv, to screen those parties against
+    list_date: the day on which that list was made; needed for CSV
+    on: the day of the screening of parties; today if left out
+    max_age_days: a list older than this is refused
+    reviews: rulings of persons on candidates
+    """
+    show = output or Output()
+    if show.out is not None and show.out.suffix.lower() not in {".csv", ".parquet"}:
+        raise InputError(
+            Fault("--out", f"{show.out} is neither .csv nor .parquet", "Name a CSV or Parquet file.")
+        )
+    start = time.perf_counter()
+    sheet = read_sheet(file)
+    if (parties is None) != (list_ is None):
+        raise InputError(
+            Fault(
+                "--parties",
+                "a table of parties and a list go together",
+                "Give --parties and --list, or none.",
+            )
+        )
+    if parties is not None and list_ is not None:
+        ruled = screening.read_reviews(reviews) if reviews is not None else ()
+        snapshot = screening.read_list(list_, made_on=list_date)
+        today = on or dt.datetime.now(dt.UTC).date()
+        age = screening.fresh(snapshot, today, max_age_days=max_age_days)
+        found = screening.screen_parties(_table(parties), snapshot, reviews=ruled)
+        sheet = with_listings(sheet, found)
+        _say(snapshot, age, found, today)
+    done = screen_sheet(sheet, carry=carry or ())
+    seconds = time.perf_counter() - start
+    if show.out is not None:
+        write_sheet(done.rows, show.out)
+        note(f"wrote {show.out}")
+    emit(_summary(done), kind="screened", output=Output(show.output, show.fields))
+    note(f"{done.rows.height:,} rows, {len(done.decisions):,} kinds of act, {seconds:.1f} s.")
+    note(f"United States law only, as known on {controls.LAW_KNOWN_TO}. Not legal advice.")
+    outcomes = set(done.rows["outcome"].unique().to_list())
+    if outcomes & {"licence_required", "prohibited"}:
+        return 1
+    return 0 if outcomes <= {"no_licence_required"} else 6
+
+
+def _summary(done: ScreenedTable) -> list[Row]:
+    counts = (
+        done.rows.group_by("outcome", "review_policy", "paragraphs", "missing")
+        .len("rows")
+        .sort("rows", descending=True)
+    )
+    kinds: Counter[tuple[object, ...]] = Counter()
+    for d in done.decisions:
+        policy = None if d.review_policy is None else d.review_policy.value
+        kinds[(d.outcome.value, policy, "; ".join(d.citations), "; ".join(d.missing) or None)] += 1
+    return [
+        {
+            "outcome": o,
+            "rows": n,
+            "kinds": kinds[(o, p, c, m)],
+            "review_policy": p,
+            "paragraphs": c,
+            "missing": m,
+        }
+        for o, p, c, m, n in counts.iter_rows()
+    ]
 
 
 def _parties(

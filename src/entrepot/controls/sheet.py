@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from polars.exceptions import PolarsError
 
 from entrepot.errors import Fault, InputError, nearest
 
-__all__ = ["SHOWN", "Sheet", "as_text", "read_sheet", "unknown_columns"]
+__all__ = ["SHOWN", "Sheet", "as_text", "read_sheet", "unknown_columns", "write_sheet"]
 
 SHOWN = 20  # faults of a file that are shown; the rest are counted
 
@@ -159,3 +160,14 @@ def unknown_columns(sheet: Sheet, known: Sequence[str]) -> list[Fault]:
             mend = f"Did you mean {', '.join(near)}?" if near else f"The columns are {', '.join(known)}."
             faults.append(Fault(f"{sheet.file}:1: {name}", "there is no such column", mend))
     return faults
+
+
+def write_sheet(rows: pl.DataFrame, path: Path) -> None:
+    """Write a table as CSV or Parquet by the name of the file, whole or not at all."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as beside:
+        part = Path(beside) / path.name
+        if path.suffix.lower() == ".parquet":
+            rows.write_parquet(part)
+        else:
+            rows.write_csv(part)
+        part.replace(path)
