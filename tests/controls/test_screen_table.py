@@ -209,18 +209,15 @@ def test_what_is_not_stated_is_not_known() -> None:
 
 def test_lists_booleans_and_days_of_parquet_are_read(tmp_path: Path) -> None:
     """The same facts as text in CSV and typed in Parquet: the same answers."""
-    facts: dict[str, list[Any]] = {
-        f"{role}.{name}": value
-        for role in ("sender", "recipient")
-        for name, value in {
-            "headquarters": ["US", "US"],
-            "ultimate_parent_headquarters": ["US", "US"],
-            "listings": [[], ["entity-list:fn4"]],
-            "military_end_user": [False, False],
-            "supercomputer_end_use": [False, False],
-            "knowledge_of_violation": [False, False],
-        }.items()
+    said: dict[str, Any] = {
+        "headquarters": ["US", "US"],
+        "ultimate_parent_headquarters": ["US", "US"],
+        "listings": [[], ["entity-list:fn4"]],
+        "military_end_user": [False, False],
+        "supercomputer_end_use": [False, False],
+        "knowledge_of_violation": [False, False],
     }
+    facts = {f"{role}.{name}": value for role in ("sender", "recipient") for name, value in said.items()}
     frame = a_table(**facts)
     frame.write_parquet(tmp_path / "acts.parquet")
     text = frame.with_columns(
