@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import fields, is_dataclass, replace
+from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,10 @@ from hypothesis import strategies as st
 from tests.controls.controls_desk import a_party, an_act, cases, chips
 
 from entrepot.cli import main
-from entrepot.controls import Decision, PartyFacts, Provenance, Transfer, TransferKind, decide, table
+from entrepot.controls import Decision, PartyFacts, Provenance, Transfer, TransferKind, decide, law, table
 from entrepot.controls.facts import act_of, cells_of, columns, key_columns
 from entrepot.controls.identity import decision_id
+from entrepot.controls.records import Hbm, Involved, ItemForm, Role, StatedFigures
 from entrepot.controls.screening import synthetic
 from entrepot.controls.table import ANSWERS, decide_kinds, screen_file, screen_table
 from entrepot.errors import InputError
@@ -67,6 +70,13 @@ def acts(draw: st.DrawFn) -> Transfer:
         dd_certificate=draw(answers),
         all_end_users_authorised=draw(answers),
         technical_analysis=draw(st.booleans()),
+        others=tuple(
+            Involved(role, draw(parties()))
+            for role in sorted(draw(st.sets(st.sampled_from(Role), max_size=2)), key=list(Role).index)
+        ),
+        via=draw(st.sampled_from([(), (), ("SG",), ("MY", "SG")])),
+        form=draw(st.sampled_from([ItemForm.CHIP, ItemForm.CHIP, ItemForm.SYSTEM])),
+        stated=draw(st.dictionaries(st.sampled_from(list(law.questions())), st.booleans(), max_size=3)),
     )
 
 
@@ -110,51 +120,65 @@ def test_an_act_is_read_back_from_its_row(act: Transfer) -> None:
     assert act_of(cells_of(act)) == act
 
 
-def mutated(record: object) -> list[object]:
-    """Return the record with one field changed at a time, through every record in it, ids left out."""
-    out: list[object] = []
-    assert is_dataclass(record)
-    held: Any = record
-    for f in fields(held):
-        value = getattr(held, f.name)
+def mutated(record: Any) -> list[Any]:
+    """Return the record with one fact changed at a time, through every record in it, ids left out."""
+    out: list[Any] = []
+    for f in fields(record):
+        value = getattr(record, f.name)
+        if isinstance(record, PartyFacts) and f.name == "id":
+            continue
         if is_dataclass(value):
-            out += [replace(held, **{f.name: v}) for v in mutated(value)]
-        elif not (isinstance(held, PartyFacts) and f.name == "id"):
-            other = another(value)
-            if other is not None:
-                out.append(replace(held, **{f.name: other}))
+            others = mutated(value)
+        elif isinstance(value, tuple) and value and is_dataclass(value[0]):
+            others = [(other, *value[1:]) for other in mutated(value[0])]
+        else:
+            others = [another(value)]
+        out += [replace(record, **{f.name: other}) for other in others]
     return out
 
 
 def another(value: object) -> object:
-    """Return another value of the same type; ``None`` where there is no plain one."""
+    """Return another value of the same type."""
     match value:
         case bool():
             return not value
-        case TransferKind():
-            return TransferKind.DOMESTIC if value is not TransferKind.DOMESTIC else TransferKind.EXPORT
+        case StrEnum():
+            return next(other for other in type(value) if other is not value)
         case str():
             return f"{value}x"
         case dt.date():
             return value + dt.timedelta(days=1)
-        case tuple() if all(isinstance(v, str) for v in value):
+        case Decimal():
+            return value + 1
+        case tuple():
             return (*value, "another")
+        case dict():
+            return {key: not said for key, said in value.items()}
         case _:
-            return None
+            raise AssertionError(f"a fact is {value!r}: state it in the act of this test")
 
 
 def test_no_fact_is_left_out_of_the_key() -> None:
     """Acts that differ in any one fact are two kinds; a fact that is added to the records is in the key by itself."""
     party = a_party("SG", listings=("sdn",), letters=("l",), listed_owners=("o",), authorisations=("a",))
     past = Provenance(dt.date(2024, 1, 1), "US", "licence", ("no resale",))
-    act = an_act(H20, "SG", "2025-01-01", sender=party, recipient=party, provenance=past, dd_certificate=True)
-    act = replace(act, all_end_users_authorised=False)
+    act = replace(
+        an_act(H20, "SG", "2025-01-01", sender=party, recipient=party, provenance=past, dd_certificate=True),
+        all_end_users_authorised=False,
+        others=(Involved(Role.END_USER, party),),
+        via=("MY",),
+        hbm=Hbm(Decimal(800), Decimal(110)),
+        figures=StatedFigures(Decimal(2000), Decimal(3), Decimal(900), Decimal(500), datacenter=True),
+        stated={next(iter(law.questions())): True},
+    )
     key = key_columns()
     seen = {tuple(cells_of(act).get(c) for c in key)}
-    changed = [a for a in mutated(act) if isinstance(a, Transfer)]
+    changed = mutated(act)
     for other in changed:
-        assert tuple(cells_of(other).get(c) for c in key) not in seen
-    assert len(changed) >= 26
+        row = tuple(cells_of(other).get(c) for c in key)
+        assert row not in seen
+        seen.add(row)
+    assert len(changed) >= 40
     assert set(columns()) - set(key) == {"sender.id", "recipient.id"}
 
 

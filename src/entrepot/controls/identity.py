@@ -46,8 +46,11 @@ def decision_id(decision: Decision) -> str:
 
 def content_hash(content: object) -> str:
     """Return the SHA-256 of a canonical JSON of the content: keys in order, no spaces, UTF-8."""
-    text = json.dumps(_plain(content), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_canonical(_plain(content)).encode()).hexdigest()
+
+
+def _canonical(plain: object) -> str:
+    return json.dumps(plain, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 @cache
@@ -62,7 +65,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple | list):
-        return [_plain(v) for v in value]
+        parts = [_plain(v) for v in value]
+        return (
+            sorted(parts, key=_canonical) if value and is_dataclass(value[0]) else parts
+        )  # parties have no order
     if is_dataclass(value):
         cls: type = type(value)
         return {name: _plain(getattr(value, name)) for name in _kept(cls)}
