@@ -83,6 +83,12 @@ _controls.command(
     "entrepot.cli.controls:cases", name="cases", help="Answer every case of a file, beside what it expects."
 )
 _controls.command(
+    "entrepot.cli.controls:diff", name="diff", help="What changed between two days, for whom, by which text?"
+)
+_controls.command(
+    "entrepot.cli.controls:classify", name="classify", help="Where does a chip stand under ECCN 3A090?"
+)
+_controls.command(
     "entrepot.cli.controls_screen:screen_party",
     name="screen-party",
     help="Does a party stand on a restricted-party list?",

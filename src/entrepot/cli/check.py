@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from entrepot import catalogue, controls
+from entrepot.cli.facts import Facts, country, with_facts
 from entrepot.cli.output import Output, emit, note
 from entrepot.controls.records import Decision, Outcome, PartyFacts, Provenance, Transfer, TransferKind
 from entrepot.errors import Fault, InputError
@@ -37,6 +39,8 @@ def check(
     imported_on: dt.date | None = None,
     scenario: Path | None = None,
     variant: str | None = None,
+    trace: Annotated[bool, Parameter(negative=())] = False,
+    facts: Annotated[Facts | None, Parameter(name="*")] = None,
     output: Annotated[Output | None, Parameter(name="*")] = None,
 ) -> int:
     """Say whether an act may go ahead, which paragraph says so, what is missing and what would change it.
@@ -49,6 +53,15 @@ def check(
 
         entrepot check h20-sxm-96gb --from US --to CN --on 2025-04-16 --letter us-2025-04-nvidia-h20
             --screened-clear --civil-end-use --no-known-violation
+
+    With a further party, and every step of the evaluation:
+
+        entrepot check h20-sxm-96gb --from US --to SG --on 2024-06-01 --also end-user:CN --trace
+
+    High-bandwidth memory that moves by itself; a lease in which the racks pass:
+
+        entrepot check hbm3 --hbm 819,110 --from US --to CN --on 2025-06-01
+        entrepot check h100-sxm5-80gb --kind possession-lease --from CN --to CN --on 2025-06-01
 
     Every lot against every bid of a scenario:
 
@@ -63,7 +76,8 @@ def check(
     from_: country where it is (ISO 3166-1, two letters)
     to: country where it goes; for a compute lease, where it stays
     on: the day on which the law is read, e.g. 2025-04-16
-    kind: export, re-export, transfer-in-country, compute-lease or domestic; worked out from the countries if left out
+    kind: export, re-export, transfer-in-country, compute-lease, possession-lease, licence-key, use or domestic; worked out
+        from the countries if left out
     hq: country of the recipient's headquarters; the destination if left out
     parent_hq: country of the recipient's ultimate parent; the headquarters' if left out
     sender_hq: country of the sender's headquarters; the origin if left out
@@ -75,6 +89,7 @@ def check(
     imported_on: when the units came to the country in which they are
     scenario: check every lot against every bid of this scenario instead
     variant: the scenario's reading of contested facts
+    trace: show every step: rule, version, whether it was met, and the facts that it read
     """
     show = output or Output()
     if scenario is not None:
@@ -92,26 +107,28 @@ def check(
                 "Name the chip, --from, --to and --on, or a --scenario.",
             )
         )
-    origin, destination = _country("--from", from_), _country("--to", to)
+    origin, destination = country("--from", from_), country("--to", to)
     screened: tuple[str, ...] | None = () if screened_clear else None
     military = False if civil_end_use else None
     violation = False if no_known_violation else None
-    seat = _country("--hq", hq) if hq else destination
+    seat = country("--hq", hq) if hq else destination
     recipient = PartyFacts(
-        "recipient", seat, _country("--parent-hq", parent_hq) if parent_hq else seat, tuple(listed) if listed else screened,
+        "recipient", seat, country("--parent-hq", parent_hq) if parent_hq else seat, tuple(listed) if listed else screened,
         military, military, (), violation,
     )  # fmt: skip
-    home = _country("--sender-hq", sender_hq) if sender_hq else origin
+    home = country("--sender-hq", sender_hq) if sender_hq else origin
     sender = PartyFacts("sender", home, home, screened, military, military, _letters(letter or []), violation)
-    act = Transfer(
-        catalogue.accelerator(chip).id, kind or _kind(origin, destination), origin, destination, sender, recipient, on,
+    more = facts or Facts()
+    named = chip if more.hbm else catalogue.accelerator(chip).id
+    plain = Transfer(
+        named, kind or _kind(origin, destination), origin, destination, sender, recipient, on,
         Provenance(imported_on=imported_on),
     )  # fmt: skip
-    decision = controls.decide(act)
+    decision = controls.decide(with_facts(plain, more), trace=trace)
     if show.output == "table":
-        print(controls.explain(decision))
+        print(controls.explain(decision, asked_on=dt.datetime.now(dt.UTC).date()))
     else:
-        emit([_row(decision)], kind="decision", output=show)
+        emit([_row(decision, trace=trace)], kind="decision", output=show)
     return _EXIT.get(decision.outcome, 1)
 
 
@@ -119,19 +136,6 @@ def _kind(origin: str, destination: str) -> TransferKind:
     if origin == "US":
         return TransferKind.DOMESTIC if destination == "US" else TransferKind.EXPORT
     return TransferKind.IN_COUNTRY if origin == destination else TransferKind.REEXPORT
-
-
-def _country(option: str, code: str) -> str:
-    known = controls.countries()
-    if code.upper() not in known:
-        near = [c for c, name in known.items() if code.lower() in name.lower()][:3]
-        hint = (
-            f"Did you mean {', '.join(f'{c} ({known[c]})' for c in near)}?"
-            if near
-            else "Write two letters, e.g. CN."
-        )
-        raise InputError(Fault(option, f"{code!r} is not an ISO 3166-1 country code", hint))
-    return code.upper()
 
 
 def _letters(ids: list[str]) -> tuple[str, ...]:
@@ -142,8 +146,9 @@ def _letters(ids: list[str]) -> tuple[str, ...]:
     return tuple(ids)
 
 
-def _row(decision: Decision) -> dict[str, object]:
+def _row(decision: Decision, *, trace: bool = False) -> dict[str, object]:
     act = decision.transfer
+    steps = {"trace": [asdict(step) for step in decision.trace]} if trace else {}
     return {
         "accelerator": act.accelerator,
         "kind": act.kind,
@@ -152,18 +157,24 @@ def _row(decision: Decision) -> dict[str, object]:
         "on": act.on,
         "outcome": decision.outcome,
         "allowed": decision.allowed,
+        "codified": decision.codified_outcome,
         "item_class": decision.item_class,
         "review_policy": decision.review_policy,
+        "practice": decision.practice,
         "citations": decision.citations,
         "reasons": [
-            {"rule": r.rule, "citation": r.citation, "outcome": r.outcome, "status": r.status, "text": r.text, "source": r.source}
+            {"rule": r.rule, "citation": r.citation, "outcome": r.outcome, "codified": r.codified, "status": r.status,
+             "effective": r.effective, "compliance": r.compliance, "text": r.text, "source": r.source}
             for r in decision.reasons
         ],
         "missing": decision.missing,
         "would_change": decision.would_change,
         "conditions": decision.conditions,
         "inputs": decision.inputs,
+        "gates": [asdict(gate) for gate in decision.gates],
         "law_known_to": decision.law_known_to,
+        "advice": "not legal advice",
+        **steps,
     }  # fmt: skip
 
 

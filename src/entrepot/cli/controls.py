@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from entrepot import controls
+from entrepot import catalogue, controls
+from entrepot.cli.facts import country
 from entrepot.cli.output import Output, emit, note
 from entrepot.controls import law
+from entrepot.controls.records import TransferKind
 
 if TYPE_CHECKING:
     from entrepot.controls.agreement import Compared
+    from entrepot.controls.days import Answer
 
-__all__ = ["cases", "rules"]
-
-_ADVICE = "It is not legal advice."
+__all__ = ["cases", "classify", "diff", "rules"]
 
 
 def rules(
@@ -135,6 +137,121 @@ def cases(
     return 3 if faults else 1 if false_clears else 0
 
 
+def diff(
+    *,
+    from_: Annotated[dt.date, Parameter(name="--from")],
+    to: dt.date,
+    chip: Annotated[list[str] | None, Parameter(negative=())] = None,
+    destination: Annotated[list[str] | None, Parameter(negative=())] = None,
+    hq: str | None = None,
+    kind: TransferKind = TransferKind.EXPORT,
+    letters: Annotated[bool, Parameter(negative=())] = False,
+    output: Annotated[Output | None, Parameter(name="*")] = None,
+) -> None:
+    """Say which chips and destinations have another answer on one day than on another, and which text made it so.
+
+    Every chip of the catalogue to every country, civil and screened parties that sit where they are:
+
+        entrepot controls diff --from 2023-11-16 --to 2023-11-17
+
+    Parties headquartered in China, wherever they stand; and what the makers' own letters changed:
+
+        entrepot controls diff --from 2023-11-16 --to 2023-11-17 --hq CN --destination SG
+        entrepot controls diff --from 2025-04-08 --to 2025-04-09 --letters
+
+    Parameters
+    ----------
+    from_: the first day
+    to: the second day
+    chip: only this chip (may be given again)
+    destination: only this country (may be given again)
+    hq: headquarters of the recipient, wherever it stands
+    kind: the act, an export from the United States if left out
+    letters: the sender is each chip's maker, bound by the letters that it has received
+    """
+    show = output or Output()
+    days = import_module("entrepot.controls.days")
+    known = catalogue.accelerators()
+    chips = {c.id: c for c in map(catalogue.accelerator, chip)} if chip else known
+    places = [country("--destination", code) for code in destination] if destination else None
+    seat = country("--hq", hq) if hq else None
+    found = days.changes(from_, to, chips, destinations=places, seat=seat, kind=kind, letters=letters)
+    table = show.output == "table"
+    rows = [
+        {
+            "chips": _few(c.chips) if table else list(c.chips),
+            "destinations": _few(c.destinations) if table else list(c.destinations),
+            "before": _said(c.before, c.after),
+            "after": _said(c.after, c.before),
+            "because": "; ".join(c.because) if table else list(c.because),
+        }
+        for c in found
+    ]
+    emit(rows, kind="diff", output=show)
+    pairs = sum(len(c.chips) * len(c.destinations) for c in found)
+    note(f"{pairs} pairs of chip and destination changed from {from_} to {to}. {_about()}")
+
+
+def classify(
+    chip: str,
+    *,
+    on: dt.date | None = None,
+    eccn: str | None = None,
+    output: Annotated[Output | None, Parameter(name="*")] = None,
+) -> None:
+    """Say where a chip stands under ECCN 3A090, with the band of each quantity, and why.
+
+        entrepot controls classify h20-sxm-96gb
+        entrepot controls classify rtx-4090 --on 2024-06-01 --eccn 5A992
+
+    Parameters
+    ----------
+    chip: the accelerator, by id or name
+    on: the day of the text; the newest text if left out
+    eccn: the ECCN that its maker gives it, e.g. 5A992 for encryption; says whether the item is in its .z paragraph
+    """
+    show = output or Output()
+    found = controls.classify(catalogue.accelerator(chip), on)
+    row: dict[str, object] = {
+        "accelerator": found.accelerator,
+        "on": found.on,
+        "class": found.item_class,
+        "system": controls.system_class(found.item_class),
+        "z_paragraph": controls.z_class(eccn, found.item_class) if eccn else None,
+        "possible": found.possible,
+        "tpp": found.tpp,
+        "tpp_band": f"{found.tpp_low:.5g} to {'unbounded' if found.tpp_high is None else format(found.tpp_high, '.5g')}",
+        "density": None if found.performance_density is None else round(found.performance_density, 4),
+        "density_band": "not defined"
+        if found.density_defined is False
+        else f"{found.density_low:.4g} to {'unbounded' if found.density_high is None else format(found.density_high, '.4g')}",
+        "datacenter": found.datacenter,
+        "missing": found.missing,
+        "reasons": found.reasons,
+        "law_known_to": found.law_known_to,
+    }
+    if show.output == "table":
+        emit(
+            [{"what": k.replace("_", " "), "value": v} for k, v in row.items()],
+            kind="classification",
+            output=show,
+        )
+    else:
+        emit([row], kind="classification", output=show)
+    note(_about())
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+
+
+def _said(one: Answer, other: Answer) -> str:
+    policy = f", {one.policy}" if one.policy else ""
+    item = f" ({one.item_class})" if one.item_class != other.item_class else ""
+    codified = f"; by the text: {one.codified}" if one.codified not in {None, one.outcome} else ""
+    return f"{one.outcome}{policy}{item}{codified}"
+
+
 def _case(c: Compared) -> dict[str, object]:
     decision, act = c.decision, c.decision.transfer
     deciding = [r for r in decision.reasons if r.outcome is decision.outcome]
@@ -166,4 +283,4 @@ def _case(c: Compared) -> dict[str, object]:
 
 
 def _about() -> str:
-    return f"United States law as known on {controls.LAW_KNOWN_TO}. {_ADVICE}"
+    return controls.about(dt.datetime.now(dt.UTC).date())

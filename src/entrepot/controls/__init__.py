@@ -13,7 +13,7 @@ United States law only, as known on `LAW_KNOWN_TO`; not legal advice.
 
 from entrepot.controls.classify import classify, classify_hbm, system_class, z_class
 from entrepot.controls.decide import STRICTNESS, decide, decide_many
-from entrepot.controls.explain import explain
+from entrepot.controls.explain import about, explain
 from entrepot.controls.groups import countries, member
 from entrepot.controls.law import FIRST_TEXT, LAW_KNOWN_TO, letters
 from entrepot.controls.measures import tpp
@@ -37,6 +37,7 @@ from entrepot.controls.records import (
     Transfer,
     TransferKind,
 )
+from entrepot.controls.route import Route, decide_route
 
 __all__ = [
     "FIRST_TEXT",
@@ -56,15 +57,18 @@ __all__ = [
     "Reason",
     "ReviewPolicy",
     "Role",
+    "Route",
     "StatedFigures",
     "Step",
     "Transfer",
     "TransferKind",
+    "about",
     "classify",
     "classify_hbm",
     "countries",
     "decide",
     "decide_many",
+    "decide_route",
     "explain",
     "letters",
     "member",

@@ -44,7 +44,10 @@ class Question:
         """Keep one step of the evaluation, where a trace is wanted."""
         if self.steps is not None:
             since = None if version == dt.date.min else version
-            used, missing = tuple(sorted(verdict.used)), tuple(sorted(verdict.missing))
+            item = " or ".join(sorted(self.possible))
+            read = stated(self, item, sorted(verdict.used)) if self.transfer is not None else {}
+            used = tuple(f"{name}={value}" for name, value in read.items())
+            missing = tuple(sorted(verdict.missing))
             self.steps.append(Step(stage, rule, since, citation, verdict.value, used, missing))
 
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Iterator
 
-from entrepot.controls import groups
-from entrepot.controls.records import Decision, Outcome, Reason, ReviewPolicy, TransferKind
+from entrepot.controls import groups, law
+from entrepot.controls.records import (
+    Decision,
+    Gate,
+    GateAnswer,
+    ItemForm,
+    Outcome,
+    Reason,
+    ReviewPolicy,
+    Step,
+    TransferKind,
+)
 
-__all__ = ["explain"]
+__all__ = ["about", "explain"]
 
 _ANSWER = {
     Outcome.NO_LICENCE: "No licence is required",
@@ -29,7 +40,19 @@ _ACT = {
     TransferKind.IN_COUNTRY: "transfer inside",
     TransferKind.COMPUTE_LEASE: "lease of compute in",
     TransferKind.DOMESTIC: "supply inside the United States",
+    TransferKind.POSSESSION_LEASE: "lease with possession",
+    TransferKind.LICENCE_KEY: "release of a key",
+    TransferKind.USE: "use and service in",
 }
+_FORM = {ItemForm.CHIP: "", ItemForm.SYSTEM: " in a system", ItemForm.HBM: " (memory alone)"}
+_GATE = {
+    GateAnswer.REPORTED_BLOCK: "a block is reported",
+    GateAnswer.REPORTED_CONDITIONS: "approval under conditions is reported",
+    GateAnswer.PERMIT_NEEDED: "a permit is needed",
+    GateAnswer.CONFLICT: "the laws conflict, and this answer does not resolve it",
+    GateAnswer.UNKNOWN: "not known",
+}
+_VALUE = {True: "met", False: "not met", None: "not known"}
 _GLOSS = {
     "dd_certificate": "whether the certificate of 748 Supp. 2(dd), or the commitment to file it, goes with the application",
     "all_end_users_authorised": "whether every end user holds the recipient's authorisation",
@@ -53,12 +76,23 @@ _GLOSS = {
 }
 
 
-def explain(decision: Decision) -> str:
-    """Return the decision in plain words: the answer, why, on what it rests, what is missing and what would change it."""
-    return "\n".join(_lines(decision))
+def about(asked_on: dt.date | None = None) -> str:
+    """Return what every answer says of itself: whose law, how old, and that it is no advice."""
+    age = "" if asked_on is None else f", {(asked_on - law.LAW_KNOWN_TO).days} days before this answer"
+    return f"United States law only, as known on {law.LAW_KNOWN_TO}{age}. This is not legal advice."
 
 
-def _lines(d: Decision) -> Iterator[str]:
+def explain(decision: Decision, *, asked_on: dt.date | None = None) -> str:
+    """Return the decision in plain words: the answer, why, on what it rests, what is missing and what would change it.
+
+    Parameters
+    ----------
+    asked_on : the day of the answer, from which the age of the known law is counted; nothing here asks the clock
+    """
+    return "\n".join(_lines(decision, asked_on))
+
+
+def _lines(d: Decision, asked_on: dt.date | None) -> Iterator[str]:
     t = d.transfer
     places = groups.countries()
     target = places.get(t.destination or "", "a place that is not stated")
@@ -66,13 +100,24 @@ def _lines(d: Decision) -> Iterator[str]:
     way = {
         TransferKind.EXPORT: f" to {target}",
         TransferKind.REEXPORT: f" to {target}",
+        TransferKind.POSSESSION_LEASE: f" to {target}",
+        TransferKind.LICENCE_KEY: f" to {target}",
         TransferKind.DOMESTIC: "",
     }
     policy = f"; {_POLICY[d.review_policy]}" if d.review_policy else ""
+    if d.practice is not None:
+        policy += f" (in practice: {d.practice.value.replace('_', ' ')})"
     yield f"{_ANSWER[d.outcome]}{policy}."
-    yield f"  {t.accelerator}, {act}{way.get(t.kind, f' {target}')}, on {t.on}. Class: {d.item_class}."
+    item = f"{t.accelerator}{_FORM[t.form]}"
+    yield f"  {item}, {act}{way.get(t.kind, f' {target}')}, on {t.on}. Class: {d.item_class}."
     if d.codified_outcome is not None and d.codified_outcome is not d.outcome:
-        yield f"  By the text alone: {_ANSWER[d.codified_outcome].lower()}. The answer above is the one that is enforced."
+        later = d.transfer.on > d.law_known_to
+        tail = (
+            "That reads the last known text forward; it is not an answer."
+            if later
+            else "The answer above is the one that is enforced."
+        )
+        yield f"  By the text alone: {_ANSWER[d.codified_outcome].lower()}. {tail}"
     yield ""
     yield "Why"
     yield from _reasons(r for r in d.reasons if r.outcome is d.outcome)
@@ -84,19 +129,38 @@ def _lines(d: Decision) -> Iterator[str]:
     yield from _list("Not known", (_glossed(fact) for fact in d.missing))
     yield from _list("It rests on", (f"{name}: {value}" for name, value in d.inputs.items()))
     yield from _list("What would change it", d.would_change)
-    yield f"United States law only, as known on {d.law_known_to}. Other governments' rules are a second gate."
-    yield "This is not legal advice."
+    yield from _list("Second gate: other governments, beside this answer", (_gate(g) for g in d.gates))
+    yield from _list("Every step", (_step(step) for step in d.trace))
+    if not d.gates:
+        yield "Other governments' rules are a second gate; no measure in the files bears on this act."
+    yield about(asked_on)
+
+
+def _gate(g: Gate) -> str:
+    lacks = f" Not known: {', '.join(g.missing)}." if g.missing else ""
+    return f"{g.government}: {_GATE[g.answer]} ({g.confidence}, since {g.effective}). {g.text}{lacks} [{g.citation}]"
+
+
+def _step(s: Step) -> str:
+    since = f" of {s.version}" if s.version else ""
+    read = f"; read {', '.join(s.used)}" if s.used else ""
+    lacks = f"; lacks {', '.join(s.missing)}" if s.missing else ""
+    return f"{s.stage} {s.rule}{since}: {_VALUE[s.value]}{read}{lacks}"
 
 
 def _glossed(fact: str) -> str:
     role, _, name = fact.partition(".")
-    gloss = _GLOSS.get(fact) or (_GLOSS.get(name) if role in {"sender", "recipient"} else None)
+    if role == "stated":
+        return f"{fact}: whether {law.questions().get(name, name)}"
+    gloss = _GLOSS.get(fact) or (_GLOSS.get(name) if role not in {"accelerator", "provenance"} else None)
     return f"{fact}: {gloss}" if gloss else fact
 
 
 def _reasons(reasons: Iterable[Reason]) -> Iterator[str]:
     for r in reasons:
         since = f", since {r.effective}" if r.effective else ""
+        if r.compliance is not None:
+            since += f", to be met by {r.compliance}"
         yield f"  - {r.text}"
         yield f"    [{r.citation}; {r.status}{since}]"
 

@@ -125,9 +125,12 @@ def _excepted(finding: Finding, question: Question) -> Iterator[Finding]:
         yield finding
         return
     open_exceptions: dict[str, frozenset[str]] = {}
+    closed: list[law.ExceptionRule] = []
     for exception, verdict in overcoming(finding.reason.rule, question):
         if verdict.value is None:
             open_exceptions[exception.name] = verdict.missing
+        if verdict.value is False:
+            closed.append(exception)
         if verdict.value:
             by = "Overcome by" if exception.outcome is Outcome.EXCEPTION else "Its exception is open:"
             text = f"{finding.reason.text} {by} {exception.name}."
@@ -161,6 +164,12 @@ def _excepted(finding: Finding, question: Question) -> Iterator[Finding]:
         )
         return
     yield _reviewed(finding, question, set().union(*open_exceptions.values()))
+    if closed and not open_exceptions:
+        names = ", ".join(dict.fromkeys(e.name for e in closed))
+        cites = "; ".join(dict.fromkeys(e.cite for e in closed))
+        text = f"No licence exception overcomes that: {names} looked at, and its conditions on item, party or act not met."
+        said = Reason("us.exceptions", cites, None, text, closed[0].source, effective=closed[0].effective)
+        yield Finding(said)
 
 
 def _reviewed(finding: Finding, question: Question, open_exceptions: set[str]) -> Finding:

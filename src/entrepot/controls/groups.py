@@ -16,7 +16,7 @@ from entrepot.controls import _toml
 from entrepot.controls.records import TransferKind
 from entrepot.errors import EntrepotError
 
-__all__ = ["all_groups", "countries", "ear_country", "group_days", "kinds", "member"]
+__all__ = ["all_groups", "countries", "ear_country", "group_days", "kinds", "member", "moves"]
 
 _MOVE = "country from until source"
 
@@ -27,6 +27,7 @@ class _Move:
     first: dt.date
     out: dt.date
     doubtful: bool
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,20 @@ def all_groups() -> tuple[str, ...]:
     return (*_groups(), *_derived())
 
 
+def moves(country: str, first: dt.date, last: dt.date) -> list[str]:
+    """Return the groups that a country entered or left after the first day and not after the last."""
+    told = []
+    for name, group in _groups().items():
+        for move in group.moves:
+            if move.country == ear_country(country):
+                doubt = " (the texts disagree)" if move.doubtful else ""
+                if first < move.first <= last:
+                    told.append(f"{country} into {name} on {move.first}{doubt}: {move.source}")
+                if first < move.out <= last:
+                    told.append(f"{country} out of {name} on {move.out}{doubt}: {move.source}")
+    return told
+
+
 @cache
 def group_days() -> frozenset[dt.date]:
     """Return every day on which a country moved."""
@@ -134,4 +149,5 @@ def group_days() -> frozenset[dt.date]:
 
 def _move(row: _toml.Table, *, doubtful: bool) -> _Move:
     first, out = _toml.day_or_none(row, "from"), _toml.day_or_none(row, "until")
-    return _Move(_toml.text(row, "country"), first or dt.date.min, out or dt.date.max, doubtful)
+    ends = first or dt.date.min, out or dt.date.max
+    return _Move(_toml.text(row, "country"), *ends, doubtful, _toml.text(row, "source"))

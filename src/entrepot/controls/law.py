@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 
 from entrepot.controls import _toml
 from entrepot.controls.groups import group_days
-from entrepot.controls.logic import ALWAYS, Condition, compiled
+from entrepot.controls.logic import ALWAYS, PLACES, Condition, Leaf, compiled
 from entrepot.controls.records import Gate, GateAnswer, Letter, Outcome, ReviewPolicy
 from entrepot.errors import EntrepotError
 
@@ -46,6 +46,7 @@ __all__ = [
     "letter_rules",
     "letters",
     "listings",
+    "places_named",
     "questions",
     "reviews",
     "rules",
@@ -515,6 +516,24 @@ def every_day() -> tuple[dt.date, ...]:
     days |= {v.effective for rule in rules() for v in rule.versions} | {r.effective for r in reviews()}
     days |= {v.until for rule in rules() for v in rule.versions if v.until} | {g.effective for g in gates()}
     return tuple(sorted(days - {dt.date.min, dt.date.max}))
+
+
+@cache
+def places_named() -> frozenset[str]:
+    """Return every country or group that a condition of the files names."""
+    whens: list[Condition] = [v.when for rule in rules() for v in rule.versions]
+    whens += [e.when for e in exceptions()] + [r.when for r in reviews()] + [g.when for g in gates()]
+    for letter in letter_rules().values():
+        whens += [c for c in (letter.scope, letter.doubt, letter.destinations) if c is not None]
+    found: set[str] = set()
+    while whens:
+        when = whens.pop()
+        if isinstance(when, Leaf):
+            if when.name in PLACES and isinstance(when.argument, tuple):
+                found |= set(when.argument)
+        else:
+            whens += when.children
+    return frozenset(found)
 
 
 def _status(row: _toml.Table) -> str:

@@ -17,6 +17,7 @@ from entrepot.errors import EntrepotError
 __all__ = [
     "ALWAYS",
     "LEAVES",
+    "PLACES",
     "Argument",
     "Condition",
     "Leaf",
@@ -62,6 +63,19 @@ LEAVES: Mapping[str, Literal["names", "number", "flag", "name"]] = {
     "hbm_density_above": "number",
     "hbm_density_below": "number",
 }
+# Leaves whose argument is countries and groups.
+PLACES = frozenset(
+    {
+        "origin",
+        "destination",
+        "via",
+        "designer",
+        "recipient_seat",
+        "recipient_seat_all",
+        "sender_seat",
+        "sender_seat_all",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
