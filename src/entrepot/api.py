@@ -12,19 +12,20 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from entrepot import catalogue, market, performance, planning
+from entrepot import acts, catalogue, market, performance, planning
 from entrepot import ledger as books
 from entrepot import scenario as scenarios
+from entrepot.acts import Decided
 from entrepot.catalogue import demand as public_demand
 from entrepot.catalogue.records import Accelerator, Model
-from entrepot.controls import decide, decide_many
+from entrepot.controls import decide
 from entrepot.controls.records import Decision, PartyFacts, Provenance, Transfer, TransferKind
 from entrepot.errors import Conflict, MissingFact, Unproven
 from entrepot.market.records import Clearing
@@ -33,7 +34,7 @@ from entrepot.performance.records import Slo, Workload
 from entrepot.planning import Surplus
 from entrepot.report import write_report
 from entrepot.report.records import Run, Story
-from entrepot.scenario.records import Bid, Lot, LotKind, Party, Scenario
+from entrepot.scenario.records import Bid, Lot, Scenario
 
 __all__ = [
     "Run",
@@ -57,6 +58,8 @@ __all__ = [
     "workload",
     "write_report",
 ]
+
+_PAIRS_MAX = 5_000_000  # a table of more pairs of lot and bid is not made
 
 
 def load(path: str | Path, *, as_of: dt.date | None = None, variant: str | None = None) -> Scenario:
@@ -103,78 +106,24 @@ def surplus(scenario: Scenario, of_rates: pl.DataFrame | None = None) -> Surplus
     return planning.surplus(scenario, rates(scenario) if of_rates is None else of_rates)
 
 
-def _party(party: Party) -> PartyFacts:
-    return PartyFacts(
-        id=party.id,
-        headquarters=party.headquarters,
-        ultimate_parent_headquarters=party.ultimate_parent_headquarters,
-        listings=party.listings,
-        military_end_user=party.military_end_user,
-        supercomputer_end_use=party.supercomputer_end_use,
-        letters=party.letters,
-        knowledge_of_violation=party.knowledge_of_violation,
-    )
-
-
 def transfer(scenario: Scenario, lot: Lot, bid: Bid) -> Transfer:
-    """Return the act that serving ``bid`` from ``lot`` would be, with the facts that the law asks about.
-
-    A lease leaves the devices where they are. A sale takes them to the buyer's site: out of the United States it is an
-    export, inside one foreign country a transfer, between two a re-export.
-    """
-    held = next((h for h in scenario.holdings if h.id == lot.holding), None)
-    ordered = next((o for o in scenario.orders if o.id == lot.order), None)
-    origin = ordered.origin if ordered is not None else scenario.sites[lot.site].country
-    if lot.kind is LotKind.LEASE:
-        kind, destination = TransferKind.COMPUTE_LEASE, origin
-    else:
-        destination = scenario.sites[bid.site].country
-        if origin == "US":
-            kind = TransferKind.DOMESTIC if destination == "US" else TransferKind.EXPORT
-        else:
-            kind = TransferKind.IN_COUNTRY if origin == destination else TransferKind.REEXPORT
-    return Transfer(
-        accelerator=lot.accelerator,
-        kind=kind,
-        origin=origin,
-        destination=destination,
-        sender=_party(scenario.parties[lot.seller]),
-        recipient=_party(scenario.parties[bid.buyer]),
-        on=scenario.as_of,
-        provenance=Provenance()
-        if held is None
-        else Provenance(held.imported_on, held.imported_from, held.authorisation, held.conditions),
-    )
+    """Return the act that serving ``bid`` from ``lot`` would be, with the facts that the law asks about."""
+    return acts.transfer(scenario, lot, bid)
 
 
-def decisions(scenario: Scenario) -> dict[tuple[str, str], Decision]:
-    """Decide every pair of lot and bid; each distinct kind of act is decided once."""
-    pairs = [(lot, bid) for lot in scenario.lots for bid in scenario.bids if lot.seller != bid.buyer]
-    decided = decide_many([transfer(scenario, lot, bid) for lot, bid in pairs])
-    return {(lot.id, bid.id): decision for (lot, bid), decision in zip(pairs, decided, strict=True)}
+def decisions(scenario: Scenario) -> Decided:
+    """Decide every pair of lot and bid, by their ids; each distinct kind of act is decided once."""
+    return acts.decided(scenario)
 
 
-def permits(
-    scenario: Scenario, of_decisions: Mapping[tuple[str, str], Decision] | None = None
-) -> pl.DataFrame:
+def permits(scenario: Scenario, of_decisions: Decided | None = None) -> pl.DataFrame:
     """Return one row per lot and bid: may it be, which paragraph says so, and why.
 
-    Nobody trades with itself: such pairs are not permitted, and the reason says that.
+    Nobody trades with itself: such pairs are not permitted, and the reason says that. Of a market with more than
+    `_PAIRS_MAX` pairs the rows are one per kind of lot and kind of bid, under the first ids of each.
     """
-    decided = decisions(scenario) if of_decisions is None else of_decisions
-    rows = []
-    for lot in scenario.lots:
-        for bid in scenario.bids:
-            decision = decided.get((lot.id, bid.id))
-            if decision is None:
-                rows.append((lot.id, bid.id, False, "own", "", "the seller and the buyer are the same party"))
-            else:
-                why = "; ".join(r.text for r in decision.reasons if r.outcome is decision.outcome)
-                cites = "; ".join(decision.citations)
-                rows.append((lot.id, bid.id, decision.allowed, decision.outcome.value, cites, why))
-    schema = {"lot": pl.String, "bid": pl.String, "permitted": pl.Boolean, "outcome": pl.String,
-              "citation": pl.String, "reason": pl.String}  # fmt: skip
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    answers = (acts.decided(scenario) if of_decisions is None else of_decisions).permits
+    return answers.by_pair() if answers.pairs <= _PAIRS_MAX else answers.by_kind()
 
 
 def clear(scenario: Scenario) -> Clearing:
@@ -211,7 +160,7 @@ def run(scenario: Scenario, *, settle: bool = True, ledger: str | Path = ":memor
     wanted = planning.demand(scenario, left)
     decided = decisions(scenario)
     of_permits = permits(scenario, decided)
-    clearing = market.clear(market.book(scenario, of_rates, of_permits, capacity, wanted))
+    clearing = market.clear(market.book(scenario, of_rates, decided.permits, capacity, wanted))
     checked = market.verify(clearing)
     if not checked.ok:
         failed = checked.checks.filter(~pl.col("ok")).row(0, named=True)

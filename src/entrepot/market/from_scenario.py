@@ -6,6 +6,8 @@ accepts the accelerator, the country in which the work would run, and the kind o
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -13,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from entrepot.errors import Fault, InputError
+from entrepot.market.permits import ANSWER, Permits
 from entrepot.market.records import MICRO, Book
 from entrepot.scenario.codes import minor_units
 from entrepot.scenario.records import Holding, Lot, LotKind, Scenario
@@ -25,13 +28,16 @@ I64: TypeAlias = NDArray[np.int64]
 _UNDECIDED = ("undecided", "", "no decision was taken on this pair")
 
 
-def book(scenario: Scenario, rates: pl.DataFrame, permits: pl.DataFrame, capacity: I64, demand: F64) -> Book:
+def book(
+    scenario: Scenario, rates: pl.DataFrame, permits: Permits | pl.DataFrame, capacity: I64, demand: F64
+) -> Book:
     """Build the order book of a scenario.
 
     Parameters
     ----------
     rates : service str, accelerator str, mtok_per_device_hour f64 (null: no rate)
-    permits : lot str, bid str, permitted bool, outcome str, citation str, reason str; a pair without a row is not permitted
+    permits : answers by kinds of lots and bids; or, for few pairs, one row for each: lot str, bid str, permitted bool,
+        outcome str, citation str, reason str, and a pair without a row is not permitted
     capacity : (lots, periods) devices offered, in the scenario's order of lots
     demand : (bids, periods) Mtok per hour wanted, in the scenario's order of bids
 
@@ -45,28 +51,36 @@ def book(scenario: Scenario, rates: pl.DataFrame, permits: pl.DataFrame, capacit
     InputError : the arrays do not have one row per lot and bid and one column per period, or hold what is no quantity
     """
     _check(scenario, capacity, demand)
-    lots = scenario.lots
-    code, decisions = _decisions(scenario, permits)
-    permitted = decisions["permitted"].to_numpy()[code]  # (bids, lots)
-    rate = np.where(permitted & _wanted(scenario), _rates(scenario, rates), 0.0)
-
-    provenance = _provenance(scenario)
-    text = pl.DataFrame(
-        {
-            "accelerator": [x.accelerator for x in lots],
-            "site": [x.site for x in lots],
-            "kind": [x.kind.value for x in lots],
-            "provenance": provenance,
-        },
-        schema=dict.fromkeys(("accelerator", "site", "kind", "provenance"), pl.String),
+    law = permits if isinstance(permits, Permits) else _by_pair(scenario, permits)
+    text = _alike(scenario)
+    # what is alike in everything that matters here is looked at once: the work grows with kinds, not with pairs
+    lot_of, lots = _first_of(
+        [(*row, kind) for row, kind in zip(text.iter_rows(), law.lot_kind.tolist(), strict=True)]
     )
+    wishes = [(b.service, b.site, b.accelerators, b.kinds, b.countries) for b in scenario.bids]
+    bid_of, bids = _first_of(
+        [(*wish, kind) for wish, kind in zip(wishes, law.bid_kind.tolist(), strict=True)]
+    )
+    some = replace(
+        scenario, lots=tuple(scenario.lots[i] for i in lots), bids=tuple(scenario.bids[b] for b in bids)
+    )
+    code = (
+        law.code[np.ix_(law.lot_kind[lots], law.bid_kind[bids])].T
+        if lots and bids
+        else np.zeros((len(bids), len(lots)), dtype=np.int64)
+    )
+    code, decisions = _distinct(code, law.answers)
+    permitted = decisions["permitted"].to_numpy()[code]  # (bids, lots) that are looked at
+    rate = np.where(permitted & _wanted(some), _rates(some, rates), 0.0)
+
     alike = (
-        text.select(pl.struct(pl.all()).rank("dense")).to_series().to_numpy()
+        text[lots].select(pl.struct(pl.all()).rank("dense")).to_series().to_numpy()
         if lots
         else np.zeros(0, dtype=np.int64)
     )
     lot_class, of_lot = _classes([alike[:, None], code.T, rate.T])
     bid_class, of_bid = _classes([code, rate])
+    lot_class, bid_class = lot_class[lot_of], bid_class[bid_of]
     lot_index, bid_index = np.meshgrid(np.arange(len(of_lot)), np.arange(len(of_bid)))
     of_pair = code[np.ix_(of_bid, of_lot)].ravel()
     table = decisions[of_pair].with_columns(
@@ -112,18 +126,55 @@ def _check(scenario: Scenario, capacity: I64, demand: F64) -> None:
         raise InputError(faults)
 
 
-def _decisions(scenario: Scenario, permits: pl.DataFrame) -> tuple[I64, pl.DataFrame]:
-    """Return (bids, lots) the number of each pair's decision, and the distinct decisions."""
-    columns = ["permitted", "outcome", "citation", "reason"]
+def _alike(scenario: Scenario) -> pl.DataFrame:
+    """Return what the market sees of each lot beside the law."""
+    lots = scenario.lots
+    columns = {
+        "accelerator": [x.accelerator for x in lots],
+        "site": [x.site for x in lots],
+        "kind": [x.kind.value for x in lots],
+        "provenance": _provenance(scenario),
+    }
+    return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
+
+
+def _first_of(keys: Sequence[Hashable]) -> tuple[I64, list[int]]:
+    """Return which distinct key each one is, in the order in which they appear, and where each appears first."""
+    seen: dict[Hashable, int] = {}
+    first: list[int] = []
+    numbers = np.zeros(len(keys), dtype=np.int64)
+    for place, key in enumerate(keys):
+        number = seen.setdefault(key, len(seen))
+        if number == len(first):
+            first.append(place)
+        numbers[place] = number
+    return numbers, first
+
+
+def _by_pair(scenario: Scenario, permits: pl.DataFrame) -> Permits:
+    """Return one row per pair as permits in which every lot and every bid is a kind of its own."""
+    columns = list(ANSWER)
     undecided = pl.DataFrame([(False, *_UNDECIDED)], schema=columns, orient="row")
     distinct = pl.concat([undecided, permits.select(columns).unique(maintain_order=True)])
     distinct = distinct.unique(maintain_order=True).with_row_index("code")
     lot_row = pl.DataFrame({"lot": [x.id for x in scenario.lots], "i": range(len(scenario.lots))})
     bid_row = pl.DataFrame({"bid": [b.id for b in scenario.bids], "b": range(len(scenario.bids))})
     pairs = permits.join(distinct, on=columns, how="inner").join(lot_row, on="lot").join(bid_row, on="bid")
-    code = np.zeros((len(scenario.bids), len(scenario.lots)), dtype=np.int64)
-    code[pairs["b"].to_numpy(), pairs["i"].to_numpy()] = pairs["code"].to_numpy()
-    return code, distinct.drop("code")
+    code = np.zeros((len(scenario.lots), len(scenario.bids)), dtype=np.int64)
+    code[pairs["i"].to_numpy(), pairs["b"].to_numpy()] = pairs["code"].to_numpy()
+    lots, bids = tuple(x.id for x in scenario.lots), tuple(b.id for b in scenario.bids)
+    return Permits(lots, bids, np.arange(len(lots)), np.arange(len(bids)), code, distinct.drop("code"))
+
+
+def _distinct(code: I64, answers: pl.DataFrame) -> tuple[I64, pl.DataFrame]:
+    """Return the codes and the answers with each answer once: two decisions may say the same to the market."""
+    numbered = answers.with_row_index("at")
+    once = answers.unique(maintain_order=True).with_row_index("code")
+    new = numbered.join(once, on=list(ANSWER), how="left", nulls_equal=True, maintain_order="left")[
+        "code"
+    ].to_numpy()
+    renumbered: I64 = new.astype(np.int64)[code]
+    return renumbered, once.drop("code")
 
 
 def _rates(scenario: Scenario, rates: pl.DataFrame) -> F64:
