@@ -111,7 +111,7 @@ def pay(columns: Columns, running: F64) -> F64:
     """Return (columns,) what each column pays in full (a lot: minus what it gets)."""
     flat, width = running.ravel(), running.shape[1]
     at = columns.pattern * width
-    of_piece = (flat[at + columns.end] - flat[at + columns.start]) * columns.scale
+    of_piece: F64 = (flat[at + columns.end] - flat[at + columns.start]) * columns.scale
     if columns.single:
         return of_piece
     total: F64 = np.add.reduceat(of_piece, columns.first) if columns.count else np.zeros(0)
@@ -125,6 +125,6 @@ def devices(columns: Columns, patterns: Patterns, share: F64) -> F64:
     at = columns.pattern * width
     size = len(patterns.pool) * width
     steps = np.bincount(at + columns.start, of_piece, size) - np.bincount(at + columns.end, of_piece, size)
-    level = np.cumsum(steps.reshape(-1, width)[:, :-1], axis=1) * patterns.profile
+    level: F64 = np.cumsum(steps.reshape(-1, width)[:, :-1], axis=1) * patterns.profile
     total: F64 = np.add.reduceat(level, patterns.first, axis=0)
     return total

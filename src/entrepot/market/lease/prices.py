@@ -14,10 +14,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from entrepot.market.lease.columns import Columns, Patterns, devices
-from entrepot.market.lease.pricing import Batch, Chosen, choose, column_table
+from entrepot.market.lease.columns import Columns, Patterns, devices, pay, prefix
+from entrepot.market.lease.pricing import Answer, Batch, Chosen, answer, choose, column_table, lot_pay
 from entrepot.market.lease.program import Program
 from entrepot.market.lease.saddle import Saddle, State
+from entrepot.market.watch import Watch
 
 __all__ = ["Found", "find"]
 
@@ -26,7 +27,8 @@ I64: TypeAlias = NDArray[np.int64]
 
 _USED = 1e-7
 _ROUNDS = 60
-_ROOM = (0.04, 0.005)  # relative cost above the least at which a pool still is a column: at first, at last
+_ITERATIONS = (100, 25, 400)  # in the first round, more in each, at most
+_ROOM = (0.06, 0.005)  # relative cost above the least at which a pool still is a column: at first, at last
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,8 @@ def find(
     start: F64,
     *,
     tolerance: float,
+    watch: Watch | None = None,
     seconds: float = np.inf,
-    trace: bool = False,
 ) -> Found:
     """Find prices and shares.
 
@@ -66,84 +68,72 @@ def find(
     ----------
     start : (pools, periods) positive prices to start from
     tolerance : relative gap, shortages counted, at which to stop
-    seconds : stop after this long with what is there
+    watch, seconds : stop after this long with what is there
     """
+    watch = watch or Watch()
     began = time.perf_counter()
     level = np.maximum(start, 1e-9)
-    price, weight = start, 1.0
-    share: F64 | None = None
+    state = State(np.zeros(0), start)
     chosen: Chosen | None = None
     best = (np.inf, start)
-    iterations = 0
+    room, before = _ROOM[0], np.inf
     n_lots = p.lots.count
-    for turn in range(_ROUNDS):
-        room = max(_ROOM[1], _ROOM[0] * 0.75**turn)
+    iterations, turn = 0, 0
+    while True:
         used = None
-        if chosen is not None and share is not None:
-            in_use = share[n_lots:] > _USED
+        if chosen is not None:
+            in_use = state.share[n_lots:] > _USED
             used = Chosen(chosen.taker[in_use], chosen.pool[in_use])
-        new, said = choose(p, found, price, room, used)
+        new, said = choose(p, found, state.price, room, used)
         if said.bound < best[0]:
-            best = (said.bound, price)
+            best = (said.bound, state.price)
         columns, patterns = column_table(p, new)
-        share = _carried(p, chosen, share, new, said.cost, said.pool, price)
+        share = _carried(p, chosen, state.share, new, said, state.price)
         chosen = new
-        saddle = Saddle(columns, patterns, level)
-        count = 100 + 25 * turn
-        state, image = saddle.run(State(share, price, weight), min(count, 400))
-        iterations += min(count, 400)
-        share, price, weight = image.share, image.price, state.weight
-        short = np.maximum(0.0, devices(columns, patterns, share))
-        welfare = float(columns.value @ share)
-        # bound at the new prices
-        said = _bound(p, found, price)
-        if said < best[0]:
-            best = (said, price)
-        missing = 1.5 * float((short * price).sum())
-        gap = (best[0] - welfare + missing) / abs(best[0]) if best[0] else 0.0
-        if trace:
-            print(
-                f"{turn} it {iterations} cols {len(chosen.taker)} D {best[0]:.6e} W {welfare:.6e}"
-                f" short {missing / best[0]:.2e} gap {gap:.2e} om {weight:.2e} t {time.perf_counter() - began:.2f}"
-            )
-        if gap < tolerance or time.perf_counter() - began > seconds:
-            break
-    assert chosen is not None
-    assert share is not None
-    return Found(best[1], best[0], chosen, columns, patterns, share, iterations, turn + 1)
-
-
-def _bound(p: Program, found: list[Batch], price: F64) -> float:
-    from entrepot.market.lease.pricing import answer
-
-    return answer(p, found, price).bound
+        count = min(_ITERATIONS[0] + _ITERATIONS[1] * turn, _ITERATIONS[2])
+        after, state = Saddle(columns, patterns, level).run(State(share, state.price, state.weight), count)
+        state.weight = after.weight
+        iterations, turn = iterations + count, turn + 1
+        proved = answer(p, found, state.price).bound
+        if proved < best[0]:
+            best = (proved, state.price)
+        # what is short at the prices counts against the gap, and a little more, for repairing it costs
+        short = np.maximum(0.0, devices(columns, patterns, state.share))
+        welfare = float(columns.value @ state.share)
+        gap = (best[0] - welfare + 1.5 * float((short * state.price).sum())) / max(abs(best[0]), 1e-300)
+        watch.tell(f"prices, round {turn}", None, best[0])
+        late = watch.left(seconds - (time.perf_counter() - began)) <= 0
+        if gap < tolerance or late or turn >= _ROUNDS:
+            return Found(best[1], best[0], chosen, columns, patterns, state.share, iterations, turn)
+        # columns that are missing and columns that are not yet settled ask for opposite things
+        inner = restricted_bound(columns, patterns, state.price)
+        absent, unsettled = proved - inner, inner - welfare
+        stuck = absent > max(unsettled, 0.0) and absent > 0.7 * before
+        room, before = (min(1.0, 2.0 * room) if stuck else max(_ROOM[1], 0.75 * room)), absent
 
 
 def _carried(
     p: Program,
     before: Chosen | None,
-    share: F64 | None,
+    share: F64,
     now: Chosen,
-    cost: F64,
-    pool: I64,
+    said: Answer,
     price: F64,
 ) -> F64:
     """Return (columns,) shares to go on from: those of before, or everybody's own best answer."""
-    from entrepot.market.lease.pricing import lot_pay
-
     n_lots = p.lots.count
     out = np.zeros(n_lots + len(now.taker))
-    if before is None or share is None:
+    if before is None:
         out[:n_lots] = lot_pay(p, price) > 0
         t = p.takers
-        gain = t.value - cost
+        gain = t.value - said.cost
         rank = np.lexsort((-gain, t.block))
         first = np.ones(t.count, dtype=np.bool_)
         first[1:] = np.diff(t.block[rank]) != 0
         best = rank[first]
         best = best[gain[best] > 0]
         key = now.taker * p.pools + now.pool
-        out[n_lots + np.searchsorted(key, best * p.pools + pool[best])] = 1.0
+        out[n_lots + np.searchsorted(key, best * p.pools + said.pool[best])] = 1.0
         return out
     out[:n_lots] = share[:n_lots]
     old, new = before.taker * p.pools + before.pool, now.taker * p.pools + now.pool
@@ -151,3 +141,10 @@ def _carried(
     if len(old):
         out[n_lots:] = np.where(old[at] == new, share[n_lots:][at], 0.0)
     return out
+
+
+def restricted_bound(columns: Columns, patterns: Patterns, price: F64) -> float:
+    """Return what the columns of the restricted market could gain at the prices."""
+    gain = columns.value - pay(columns, prefix(patterns, price))
+    first = np.flatnonzero(np.diff(columns.block, prepend=-1))
+    return float(np.maximum(0.0, np.maximum.reduceat(gain, first)).sum()) if len(gain) else 0.0

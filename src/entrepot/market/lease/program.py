@@ -20,9 +20,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from entrepot.market.goods import FLEXIBLE, SALE, WHOLE, Goods
 from entrepot.market.lease.columns import Columns
 from entrepot.market.lease.profiles import profiles
-from entrepot.market.pool import FLEXIBLE, SALE, WHOLE, Pooled
 from entrepot.market.records import Book
 
 __all__ = ["Program", "Takers", "program", "runs"]
@@ -118,36 +118,31 @@ def runs(inside: Mask) -> tuple[I64, I64, I64]:
     return first.astype(np.int64), start.astype(np.int64), end.astype(np.int64)
 
 
-def program(book: Book, pooled: Pooled, term: Mask) -> Program:
+def program(book: Book, g: Goods, term: Mask) -> Program:
     """Write a book as blocks of columns.
 
     Parameters
     ----------
-    pooled : its pools
+    g : its pools
     term : (bids,) which bids hold for their whole window
     """
     hours = book.hours
     curve, of_curve, size = profiles(book.demand[term], _services(book)[term])
     curve = np.vstack([np.ones((1, len(hours))), curve])
-    lots, lot_of = _lots(pooled, book, hours)
-    first_lot = np.zeros(len(pooled.is_sale), dtype=np.int64)
-    first_lot[pooled.lot_pool[::-1]] = np.arange(len(pooled.lot_pool))[::-1]
-    chips = book.lots["accelerator"]
-    number = chips.rank("dense").to_numpy().astype(np.int64) - 1
-    factor = getattr(book, "factor", None)
+    lots, lot_of = _lots(g, book, hours)
     return Program(
         hours=hours,
-        pools=len(pooled.is_sale),
-        is_sale=pooled.is_sale,
-        sale_start=pooled.start,
-        residual=pooled.residual.astype(np.float64),
-        rate=book.rate[:, book.lot_class[first_lot]],
-        chip=number[first_lot],
-        factor=factor,
+        pools=len(g.is_sale),
+        is_sale=g.is_sale,
+        sale_start=g.start,
+        residual=g.residual.astype(np.float64),
+        rate=g.class_rate,
+        chip=g.pool_chip,
+        factor=book.factor,
         curve=curve,
         lots=lots,
         lot_of=lot_of,
-        takers=_takers(book, term, of_curve + 1, size, factor is not None),
+        takers=_takers(book, term, of_curve + 1, size, private=book.factor is not None),
     )
 
 
@@ -155,36 +150,49 @@ def _services(book: Book) -> I64:
     return book.bids["service"].rank("dense").to_numpy().astype(np.int64)
 
 
-def _lots(pooled: Pooled, book: Book, hours: F64) -> tuple[Columns, I64]:
+def _lots(g: Goods, book: Book, hours: F64) -> tuple[Columns, I64]:
     """Return the columns of supply, and the lot of each."""
     ask = book.lots["ask_micro"].to_numpy().astype(np.float64)
-    most = pooled.usable.max(axis=1, initial=0).astype(np.float64)
-    whole = np.flatnonzero((pooled.lot_mode == WHOLE) & (most > 0))
-    first, start, end = runs(pooled.usable[whole] > 0)
+    most = g.usable.max(axis=1, initial=0).astype(np.float64)
+    whole = np.flatnonzero((g.lot_mode == WHOLE) & (most > 0))
+    first, start, end = runs(g.usable[whole] > 0)
     lengths = np.diff(np.append(first, len(start)))
-    window = (pooled.usable[whole] > 0) @ hours
+    window = (g.usable[whole] > 0) @ hours
 
-    step = np.flatnonzero((pooled.step_mode == FLEXIBLE) & (pooled.step_capacity > 0).any(axis=1))
-    s, t = np.nonzero(pooled.step_capacity[step] > 0)
-    hourly = pooled.step_capacity[step[s], t].astype(np.float64)
+    free = np.flatnonzero(g.lot_mode == FLEXIBLE)
+    i, t = np.nonzero(g.usable[free])
+    steps = (
+        pl.DataFrame(
+            {
+                "pool": g.lot_pool[free[i]],
+                "t": t,
+                "ask": ask[free[i]],
+                "devices": g.usable[free[i], t],
+            }
+        )
+        .group_by("pool", "t", "ask", maintain_order=True)
+        .agg(pl.col("devices").sum())
+    )
+    pool, t = steps["pool"].to_numpy(), steps["t"].to_numpy()
+    hourly, step_ask = steps["devices"].to_numpy().astype(np.float64), steps["ask"].to_numpy()
 
-    sale = np.flatnonzero((pooled.lot_mode == SALE) & (most > 0))
-    n_hourly, n_sale = len(s), len(sale)
+    sale = np.flatnonzero((g.lot_mode == SALE) & (most > 0))
+    n_hourly, n_sale = len(t), len(sale)
     pieces = len(start)
     columns = Columns(
         block=np.arange(len(whole) + n_hourly + n_sale, dtype=np.int64),
         value=np.concatenate(
             [
                 -ask[whole] * most[whole] * window,
-                -pooled.step_ask[step[s]].astype(np.float64) * hourly * hours[t],
+                -step_ask * hourly * hours[t],
                 -ask[sale] * most[sale],
             ]
         ),
         first=np.concatenate([first, pieces + np.arange(n_hourly + n_sale)]).astype(np.int64),
         # patterns are numbered by (pool, curve) later; supply uses the flat curve, so the pool stands for it here
-        pattern=np.concatenate(
-            [np.repeat(pooled.lot_pool[whole], lengths), pooled.step_pool[step[s]], pooled.lot_pool[sale]]
-        ).astype(np.int64),
+        pattern=np.concatenate([np.repeat(g.lot_pool[whole], lengths), pool, g.lot_pool[sale]]).astype(
+            np.int64
+        ),
         start=np.concatenate([start, t, np.zeros(n_sale)]).astype(np.int64),
         end=np.concatenate([end, t + 1, np.ones(n_sale)]).astype(np.int64),
         scale=np.concatenate([-np.repeat(most[whole], lengths), -hourly, -most[sale]]),
@@ -193,16 +201,18 @@ def _lots(pooled: Pooled, book: Book, hours: F64) -> tuple[Columns, I64]:
     return columns, lot_of
 
 
-def _takers(book: Book, term: Mask, of_curve: I64, size: F64, private: bool) -> Takers:  # noqa: FBT001
+def _takers(book: Book, term: Mask, of_curve: I64, size: F64, *, private: bool) -> Takers:
     limit = book.bids["limit_micro"].to_numpy().astype(np.float64)
-    wants = (book.demand > 0).any(axis=1)
+    wants: Mask = np.asarray((book.demand > 0).any(axis=1))
     held = np.flatnonzero(term)
     keep = wants[held]
     held, of_curve, size = held[keep], of_curve[keep], size[keep]
     first, start, end = runs(book.demand[held] > 0)
     work = book.demand[held] @ book.hours
 
-    free = np.flatnonzero(~term & wants)
+    total = book.bids["total_mtok"].to_numpy()
+    free = np.flatnonzero(~term & wants & ~np.isfinite(total))
+    late = np.flatnonzero(~term & wants & np.isfinite(total))
     b, t = np.nonzero(book.demand[free] > 0)
     like = np.where(private, free[b], 0)
     key = pl.DataFrame(
@@ -218,6 +228,9 @@ def _takers(book: Book, term: Mask, of_curve: I64, size: F64, private: bool) -> 
     t, hour_work = hourly["t"].to_numpy(), hourly["work"].to_numpy()
     hour_limit = hourly["limit"].to_numpy().astype(np.float64)
     n = hourly.height
+    # a total by a deadline: a block of hours, each of which could do it all; the most per hour is seen to when placing
+    d, u = np.nonzero(book.demand[late] > 0)
+    m = len(d)
 
     block = _blocks(book, held)
     order = np.argsort(block, kind="stable")
@@ -225,25 +238,32 @@ def _takers(book: Book, term: Mask, of_curve: I64, size: F64, private: bool) -> 
     runs_at = np.repeat(first[order] - (np.cumsum(lengths) - lengths), lengths) + np.arange(len(start))
     held_first = (np.cumsum(lengths) - lengths).astype(np.int64)
     top = int(block.max(initial=-1)) + 1
+    none = np.zeros(m, dtype=np.int64)
     return Takers(
-        bid=np.concatenate([held[order], np.full(n, -1)]).astype(np.int64),
-        block=np.concatenate([block[order], top + np.arange(n)]).astype(np.int64),
-        kind=np.concatenate([book.bid_class[held[order]], hourly["kind"].to_numpy()]).astype(np.int64),
-        curve=np.concatenate([of_curve[order], np.zeros(n, dtype=np.int64)]),
-        size=np.concatenate([size[order], hour_work]),
-        limit=np.concatenate([limit[held[order]], hour_limit]),
-        value=np.concatenate([(limit[held] * work)[order], hour_limit * hour_work * book.hours[t]]),
-        first=np.concatenate([held_first, len(start) + np.arange(n)]).astype(np.int64),
-        start=np.concatenate([start[runs_at], t]).astype(np.int64),
-        end=np.concatenate([end[runs_at], t + 1]).astype(np.int64),
-        factor=np.concatenate([held[order], hourly["like"].to_numpy()]).astype(np.int64),
+        bid=np.concatenate([held[order], np.full(n + m, -1)]).astype(np.int64),
+        block=np.concatenate([block[order], top + np.arange(n), top + n + d]).astype(np.int64),
+        kind=np.concatenate(
+            [book.bid_class[held[order]], hourly["kind"].to_numpy(), book.bid_class[late[d]]]
+        ).astype(np.int64),
+        curve=np.concatenate([of_curve[order], np.zeros(n, dtype=np.int64), none]),
+        size=np.concatenate([size[order], hour_work, total[late[d]] / book.hours[u]]),
+        limit=np.concatenate([limit[held[order]], hour_limit, limit[late[d]]]),
+        value=np.concatenate(
+            [
+                (limit[held] * work)[order],
+                hour_limit * hour_work * book.hours[t],
+                limit[late[d]] * total[late[d]],
+            ]
+        ),
+        first=np.concatenate([held_first, len(start) + np.arange(n + m)]).astype(np.int64),
+        start=np.concatenate([start[runs_at], t, u]).astype(np.int64),
+        end=np.concatenate([end[runs_at], t + 1, u + 1]).astype(np.int64),
+        factor=np.concatenate([held[order], hourly["like"].to_numpy(), late[d]]).astype(np.int64),
     )
 
 
 def _blocks(book: Book, held: I64) -> I64:
     """Return the block of each term bid: its exclusive group's, or its own."""
-    if "group" not in book.bids.columns:
-        return np.arange(len(held), dtype=np.int64)
     group = book.bids["group"].gather(held)
     names = pl.Series([g or f"\0{i}" for i, g in enumerate(group.to_list())], dtype=pl.String)
     return names.rank("dense").to_numpy().astype(np.int64) - 1

@@ -49,7 +49,9 @@ class Simplices:
         first = np.flatnonzero(np.diff(block, prepend=-1)).astype(np.int64)
         lengths = np.diff(np.append(first, len(block)))
         several = np.flatnonzero(lengths > 1)
-        self._single = int(several[0]) if len(several) else len(block)  # columns before the first block of several
+        self._single = (
+            int(several[0]) if len(several) else len(block)
+        )  # columns before the first block of several
         self._lengths = lengths[self._single :]
         self._first = first[self._single :] - self._single
         self._of = np.repeat(np.arange(len(self._lengths)), self._lengths)
@@ -150,8 +152,7 @@ class Saddle:
         of_piece = scale * (share if self._single else share[self._owner])
         steps = np.bincount(self._from, of_piece, self._size)
         steps -= np.bincount(self._to, of_piece, self._size)
-        level = np.cumsum(steps.reshape(self._running.shape)[:, :-1], axis=1)
-        level *= self.patterns.profile
+        level: F64 = np.cumsum(steps.reshape(self._running.shape)[:, :-1], axis=1) * self.patterns.profile
         return np.add.reduceat(level, self.patterns.first, axis=0)
 
     def run(self, state: State, iterations: int) -> tuple[State, State]:
