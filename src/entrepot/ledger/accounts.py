@@ -3,15 +3,18 @@
 ::
 
     alder:lf-1:available         devices that alder may use or give away at site lf-1
+    alder:lf-1:reserved:birch    devices kept for birch until the reservation is posted or voided
     alder:lf-1:leased:birch      devices of alder that birch uses, in the hours of a slot
+    birch:lf-1:leased-in:alder   the same devices in birch's own books, and what it has to give back:
+    birch:lf-1:to-return:alder
     birch:payable:alder          what birch owes alder
     alder:opening                what was there when the books began
 
 Three natures, as in any double-entry book (a debit is positive, a credit negative):
 
-- **asset**: never below zero, in no hour. Cash is one: a party that pays on credit posts the credit line.
+- **asset**: never below zero, at no time. Cash is one: a party that pays on credit posts the credit line.
 - **liability**: never above zero. What was paid in full cannot be paid again.
-- **equity**: either sign; where units and money come into the books from outside them.
+- **equity**: either sign; where units and money come into the books from outside them, and what was earned or spent.
 """
 
 from __future__ import annotations
@@ -33,20 +36,29 @@ class Nature(StrEnum):
     EQUITY = "equity"
 
 
-PLACED = ("available", "offered", "leased", "sold", "retired")  # a device in these states stands at a site
+# A device in these states stands at a site.
+PLACED = ("available", "reserved", "offered", "leased", "leased-in", "to-return", "sold", "retired")
 STATES_OF_UNITS = (*PLACED, "on-order", "in-transit")
-STATES_OF_MONEY = ("cash", "receivable", "payable", "credit")
+STATES_OF_MONEY = ("cash", "receivable", "payable", "credit", "income", "expense", "fees")
 
 NATURES: dict[str, Nature] = {
     **dict.fromkeys(STATES_OF_UNITS, Nature.ASSET),
     "cash": Nature.ASSET,
     "receivable": Nature.ASSET,
+    "to-return": Nature.LIABILITY,
     "payable": Nature.LIABILITY,
     "credit": Nature.LIABILITY,
+    "income": Nature.EQUITY,
+    "expense": Nature.EQUITY,
+    "fees": Nature.EQUITY,
     "opening": Nature.EQUITY,
     "equity": Nature.EQUITY,
 }
-_TAKES_COUNTERPARTY = ("leased", "receivable", "payable", "credit", "sold")
+_NEEDS_COUNTERPARTY = {"leased": "leases", "leased-in": "lent them", "to-return": "lent them"}
+_TAKES_COUNTERPARTY = (
+    *_NEEDS_COUNTERPARTY,
+    *("reserved", "sold", "receivable", "payable", "credit", "income", "expense", "fees"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +113,8 @@ def _parse(text: str) -> Account:
         raise _fault(text, "has too many parts")
     if account.counterparty and account.state not in _TAKES_COUNTERPARTY:
         raise _fault(text, f"names a counterparty, which {account.state!r} does not take")
-    if account.state == "leased" and not account.counterparty:
-        raise _fault(text, "does not say who leases")
+    if account.state in _NEEDS_COUNTERPARTY and not account.counterparty:
+        raise _fault(text, f"does not say who {_NEEDS_COUNTERPARTY[account.state]}")
     if account.state in PLACED and not account.site:
         raise _fault(text, f"names no site, and a device that is {account.state!r} stands somewhere")
     return account

@@ -14,17 +14,39 @@ from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Dialect, Insert, Row, Select, insert, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Dialect,
+    Insert,
+    NestedTransaction,
+    Row,
+    Select,
+    insert,
+    select,
+)
 from sqlalchemy.exc import IntegrityError
 
 from entrepot.errors import Conflict, InputError
 from entrepot.ledger import schema
 from entrepot.ledger.accounts import Account, Nature
+from entrepot.ledger.course import Course
 from entrepot.ledger.records import Entry, Posting, Sealed, UnitLot, chained
-from entrepot.ledger.slots import Slot, Timeline
+from entrepot.ledger.slots import Slot
 from entrepot.ledger.storage import damaged
 
-__all__ = ["Writer", "entry_rows", "first_fault", "instant", "read", "rebuilt", "stored"]
+__all__ = [
+    "Rows",
+    "Writer",
+    "entry_rows",
+    "explain",
+    "first_fault",
+    "instant",
+    "moment",
+    "read",
+    "rebuilt",
+    "stored",
+]
 
 _READ_AT_ONCE = 500  # entries
 
@@ -32,6 +54,19 @@ _READ_AT_ONCE = 500  # entries
 def instant(at: dt.datetime) -> str:
     """Return a UTC time as it is stored."""
     return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def moment(text: str) -> dt.datetime:
+    """Return a stored time.
+
+    Raises
+    ------
+    ValueError
+        When it is none.
+    """
+    if not text.endswith("Z"):
+        raise ValueError(f"{text!r} is no time in UTC")
+    return dt.datetime.fromisoformat(text)
 
 
 @dataclass(slots=True)
@@ -69,10 +104,19 @@ class Writer:
                 "reverses": entry.reverses,
                 "settles": entry.settles,
                 "previous": self.hash,
+                "expires": None if entry.expires is None else instant(entry.expires),
+                "resolves": entry.resolves,
             },
         )
         if entry.unit_lots:
             run(_UNIT_LOT, [_lot_row(seq, line, lot) for line, lot in enumerate(entry.unit_lots)])
+            serials: list[Mapping[str, object]] = [
+                {"unit_lot": lot.id, "line": line, "serial": serial}
+                for lot in entry.unit_lots
+                for line, serial in enumerate(lot.serials)
+            ]
+            if serials:
+                run(_SERIAL, serials)
         run(
             _POSTING,
             [
@@ -88,9 +132,19 @@ class Writer:
                 for line, p in enumerate(entry.postings)
             ],
         )
+        moved: list[Mapping[str, object]] = [
+            {"entry": seq, "line": line, "number": number, "serial": serial}
+            for line, p in enumerate(entry.postings)
+            for number, serial in enumerate(p.serials)
+        ]
+        if moved:
+            run(_POSTING_SERIAL, moved)
+        kept = self._before_the_seal()
         try:
             run(_SEAL, {"seq": seq, "hash": hash_})
         except IntegrityError as error:
+            if kept is not None:
+                kept.rollback()  # PostgreSQL answers nothing more until the refused statement is taken back
             why = explain(self.connection, entry)
             if why:
                 raise Conflict(f"entry {entry.id!r} was refused, nothing was written: {why}") from error
@@ -98,6 +152,9 @@ class Writer:
         sealed = Sealed(seq, entry, self.hash, hash_)
         self.seq, self.hash = seq, hash_
         return sealed
+
+    def _before_the_seal(self) -> NestedTransaction | None:
+        return self.connection.begin_nested() if self.connection.dialect.name == "postgresql" else None
 
     def _run(self, statement: Insert, rows: Mapping[str, object] | list[Mapping[str, object]]) -> None:
         self.connection.exec_driver_sql(_compiled(statement, self.connection.dialect), rows)
@@ -112,11 +169,27 @@ class Writer:
         self.learnt |= accounts | slots
 
 
-def entry_rows(
-    connection: Connection, *where: ColumnElement[bool]
-) -> Iterator[tuple[Row[Any], list[Row[Any]], list[Row[Any]]]]:
-    """Yield each entry's row (with its seal's hash, ``None`` if unsealed), postings and unit lots, in order."""
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One entry as it is stored, and the hash that it was sealed with (``None`` if unsealed)."""
+
+    entry: Row[Any]
+    postings: Sequence[Row[Any]]
+    lots: Sequence[Row[Any]]
+    moved: Mapping[int, tuple[str, ...]]  # line of the posting -> serial numbers
+    brought: Mapping[str, tuple[str, ...]]  # unit lot -> serial numbers
+
+
+def entry_rows(connection: Connection, *where: ColumnElement[bool]) -> Iterator[Rows]:
+    """Yield each entry as it is stored, in order."""
     heads = _HEADS.where(*where)
+    p, u, n, s = (t.c for t in (schema.postings, schema.unit_lots, schema.posting_serials, schema.serials))
+    moves = select(schema.posting_serials).order_by(n.entry, n.line, n.number)
+    brings = (
+        select(schema.serials, u.entry)
+        .join(schema.unit_lots, u.id == s.unit_lot)
+        .order_by(u.entry, s.unit_lot, s.line)
+    )
     after = -1
     while True:
         chunk = connection.execute(heads.where(schema.entries.c.seq > after).limit(_READ_AT_ONCE)).all()
@@ -124,23 +197,28 @@ def entry_rows(
             return
         seqs = [row.seq for row in chunk]
         after = seqs[-1]
-        postings = _by_entry(
-            connection,
-            select(schema.postings).order_by(schema.postings.c.entry, schema.postings.c.line),
-            schema.postings.c.entry,
-            seqs,
-        )
-        lots = _by_entry(
-            connection,
-            select(schema.unit_lots).order_by(schema.unit_lots.c.entry, schema.unit_lots.c.line),
-            schema.unit_lots.c.entry,
-            seqs,
-        )
+        postings = _by_entry(connection, select(schema.postings).order_by(p.entry, p.line), p.entry, seqs)
+        lots = _by_entry(connection, select(schema.unit_lots).order_by(u.entry, u.line), u.entry, seqs)
+        moved = _by_entry(connection, moves, n.entry, seqs)
+        brought = _by_entry(connection, brings, u.entry, [seq for seq in seqs if seq in lots])
         for row in chunk:
-            yield row, postings.get(row.seq, []), lots.get(row.seq, [])
+            yield Rows(
+                row,
+                postings.get(row.seq, []),
+                lots.get(row.seq, []),
+                _serials(moved.get(row.seq, []), "line"),
+                _serials(brought.get(row.seq, []), "unit_lot"),
+            )
 
 
-def rebuilt(row: Row[Any], postings: Sequence[Row[Any]], lots: Sequence[Row[Any]]) -> Entry:
+def _serials(rows: Sequence[Row[Any]], by: str) -> dict[Any, tuple[str, ...]]:
+    return {
+        of: tuple(row.serial for row in group)
+        for of, group in groupby(rows, key=lambda row: getattr(row, by))
+    }
+
+
+def rebuilt(rows: Rows) -> Entry:
     """Make the entry of its rows.
 
     Raises
@@ -148,14 +226,20 @@ def rebuilt(row: Row[Any], postings: Sequence[Row[Any]], lots: Sequence[Row[Any]
     InputError, ValueError
         When the rows are no entry that could have been written.
     """
+    row = rows.entry
     return Entry(
         id=row.id,
-        at=dt.datetime.strptime(row.at, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=dt.UTC),
+        at=moment(row.at),
         cause=row.cause,
-        postings=tuple(Posting(p.account, p.commodity, p.quantity, p.unit_lot, p.slot) for p in postings),
-        unit_lots=tuple(_lot(lot) for lot in lots),
+        postings=tuple(
+            Posting(p.account, p.commodity, p.quantity, p.unit_lot, p.slot, rows.moved.get(p.line, ()))
+            for p in rows.postings
+        ),
+        unit_lots=tuple(_lot(lot, rows.brought.get(lot.id, ())) for lot in rows.lots),
         reverses=row.reverses,
         settles=row.settles,
+        expires=None if row.expires is None else moment(row.expires),
+        resolves=row.resolves,
     )
 
 
@@ -172,9 +256,10 @@ def read(connection: Connection, name: str, *where: ColumnElement[bool]) -> Iter
     InputError
         When a stored entry does not give the hash that it was sealed with.
     """
-    for row, postings, lots in entry_rows(connection, *where):
+    for rows in entry_rows(connection, *where):
+        row = rows.entry
         try:
-            entry = rebuilt(row, postings, lots)
+            entry = rebuilt(rows)
         except (InputError, ValueError, TypeError) as error:
             raise damaged(
                 f"{name}, entry {row.id!r}", f"is not as it was written: {first_fault(error)}"
@@ -194,35 +279,47 @@ def stored(connection: Connection, name: str, ids: Sequence[str]) -> dict[str, S
 
 
 def explain(connection: Connection, entry: Entry) -> str:
-    """Say which account the entry would overdraw, and in which hour; empty when that is not what is wrong."""
-    net: dict[tuple[str, str, str], list[tuple[str, int]]] = {}
+    """Say which account the entry would overdraw, and when; empty when that is not what is wrong."""
+    wanted: dict[tuple[str, str, str], list[Posting]] = {}
     for p in entry.postings:
-        net.setdefault((p.account, p.commodity, p.unit_lot), []).append((p.slot, p.quantity))
-    b = schema.balances.c
-    for (account, commodity, unit_lot), wanted in net.items():
+        wanted.setdefault((p.account, p.commodity, p.unit_lot), []).append(p)
+    for (account, commodity, unit_lot), postings in wanted.items():
         nature = Account.parse(account).nature
-        of_key = select(b.slot, b.quantity).where(
-            b.account == account, b.commodity == commodity, b.unit_lot == unit_lot
-        )
-        had = [(row.slot, row.quantity) for row in connection.execute(of_key)]
-        always = sum(q for slot, q in had if not slot)
-        change = sum(q for slot, q in wanted if not slot)
+        if nature is Nature.EQUITY:
+            continue
+        sign = 1 if nature is Nature.ASSET else -1
+        had, then = (course(connection, account, commodity, unit_lot) for _ in range(2))
+        for p in postings:
+            then.add(entry.at if not p.slot else Slot.parse(p.slot), p.quantity)
+        low, when = then.lowest(sign=sign)
+        if low >= 0 or when is None:
+            continue
+        there, left = had.at(when), then.at(when)
         lot = f" of lot {unit_lot}" if unit_lot else ""
-        if nature is Nature.LIABILITY and always + change > 0:
-            return f"{account} owes {-always} {commodity}, and {change} would be paid."
-        if nature is not Nature.ASSET:
-            continue
-        slots_had = [(Slot.parse(slot), q) for slot, q in had if slot]
-        slots_wanted = [(Slot.parse(slot), q) for slot, q in wanted if slot]
-        low, day, hour = Timeline([*slots_had, *slots_wanted]).lowest()
-        if always + change + low >= 0:
-            continue
-        if day is None or hour is None:
-            return f"{account} holds {always} {commodity}{lot}, and {-change} would leave it."
-        free = always + sum(q for slot, q in slots_had if slot.covers(day, hour))
-        leaves = -change - sum(q for slot, q in slots_wanted if slot.covers(day, hour))
-        return f"{account} has {free} {commodity}{lot} free at {day} {hour:02}:00 UTC, and {leaves} would leave it."
+        if nature is Nature.LIABILITY:
+            verb = "given back" if unit_lot else "paid"
+            return f"{account} owes {-there} {commodity}{lot} at {when:%Y-%m-%d %H:%M} UTC, and {left - there} would be {verb}."
+        if had.has_slots or any(p.slot for p in postings):
+            return f"{account} has {there} {commodity}{lot} free at {when:%Y-%m-%d %H:%M} UTC, and {there - left} would leave it."
+        return f"{account} holds {there} {commodity}{lot} at {when:%Y-%m-%d %H:%M} UTC, and {there - left} would leave it."
     return ""
+
+
+def course(connection: Connection, account: str, commodity: str, unit_lot: str) -> Course:
+    """Return an account's balance over all time, as it is stored."""
+    out = Course()
+    v, t = schema.levels.c, schema.timeline.c
+    for row in connection.execute(
+        select(v.at, v.change).where(v.account == account, v.commodity == commodity, v.unit_lot == unit_lot)
+    ):
+        out.add(moment(row.at), row.change)
+    for step in connection.execute(
+        select(t.hour, t.day, t.change).where(
+            t.account == account, t.commodity == commodity, t.unit_lot == unit_lot
+        )
+    ):
+        out.change(step.hour, dt.date.fromisoformat(step.day), step.change)
+    return out
 
 
 @lru_cache(maxsize=64)
@@ -234,6 +331,8 @@ def _compiled(statement: Insert, dialect: Dialect) -> str:
 _ENTRY = insert(schema.entries).inline()
 _UNIT_LOT = insert(schema.unit_lots).inline()
 _POSTING = insert(schema.postings).inline()
+_SERIAL = insert(schema.serials).inline()
+_POSTING_SERIAL = insert(schema.posting_serials).inline()
 _SEAL = insert(schema.seals).inline()
 _ACCOUNT = insert(schema.accounts).inline()  # one that is there already is skipped by its guard
 _SLOT = insert(schema.slots).inline()
@@ -289,7 +388,7 @@ def _lot_row(seq: int, line: int, lot: UnitLot) -> Mapping[str, object]:
     }
 
 
-def _lot(row: Row[Any]) -> UnitLot:
+def _lot(row: Row[Any], serials: tuple[str, ...]) -> UnitLot:
     return UnitLot(
         id=row.id,
         accelerator=row.accelerator,
@@ -299,4 +398,5 @@ def _lot(row: Row[Any]) -> UnitLot:
         conditions=tuple(json.loads(row.conditions)),
         parent=row.parent,
         note=row.note,
+        serials=serials,
     )

@@ -7,18 +7,19 @@ against its hash, balances against the sum of the postings.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 
 import polars as pl
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from entrepot.errors import Conflict, NotFound
 from entrepot.ledger import journal, schema, tables
 from entrepot.ledger.audit import audited
 from entrepot.ledger.records import Audit, Entry, Sealed, UnitLot
-from entrepot.ledger.storage import Storage
+from entrepot.ledger.sqlite import open_sqlite
+from entrepot.ledger.storage import Storage, damaged, is_url
 
 __all__ = ["Ledger"]
 
@@ -46,18 +47,25 @@ class Ledger:
 
     @staticmethod
     def open(path: Path | str = ":memory:", *, create: bool = True) -> Ledger:
-        """Open the ledger at a path, or one in memory.
+        """Open the ledger at a path, one in memory, or one in a PostgreSQL database.
+
+        A ledger of an older format is brought to today's, whole or not at all.
 
         Parameters
         ----------
+        path : of a SQLite file; ``:memory:``; or ``postgresql+psycopg://user@host/database``
         create : make the ledger where there is none
 
         Raises
         ------
         InputError
-            When the file is damaged, is no ledger, or is not there and may not be made.
+            When it is damaged, is no ledger, was written by a later entrepot, or is not there and may not be made.
         """
-        return Ledger(Storage.open(path, create=create))
+        if is_url(path):
+            from entrepot.ledger.postgres import open_postgres  # noqa: PLC0415 - an optional extra
+
+            return Ledger(open_postgres(str(path), create=create))
+        return Ledger(open_sqlite(path, create=create))
 
     def close(self) -> None:
         """Let go of the file."""
@@ -77,7 +85,13 @@ class Ledger:
         """Post one entry; see `post_all`."""
         return self.post_all((entry,))[0]
 
-    def post_all(self, entries: Iterable[Entry], *, once: str = "") -> tuple[Sealed, ...]:
+    def post_all(
+        self,
+        entries: Iterable[Entry],
+        *,
+        once: str = "",
+        gate: Callable[[Connection], None] | None = None,
+    ) -> tuple[Sealed, ...]:
         """Post entries in order, all of them or none.
 
         An entry whose id is in the journal with the same content is not written again: the stored one is returned, so
@@ -86,6 +100,7 @@ class Ledger:
         Parameters
         ----------
         once : refuse, if the journal has an entry that settles this clearing
+        gate : looked at under the lock before anything is written; raises where what the entries rest on has changed
 
         Raises
         ------
@@ -94,7 +109,8 @@ class Ledger:
             was settled before. Nothing is written then.
         """
         entries = tuple(entries)
-        with self._storage.writing() as connection:
+
+        def act(connection: Connection) -> tuple[dict[str, Sealed], set[str]]:
             if once:
                 settled = select(schema.entries.c.id).where(schema.entries.c.settles == once).limit(1)
                 before = connection.execute(settled).scalar_one_or_none()
@@ -102,6 +118,8 @@ class Ledger:
                     raise Conflict(
                         f"clearing {once} was settled already (entry {before!r}); nothing was written."
                     )
+            if gate is not None:
+                gate(connection)
             writer = journal.Writer(connection, self._storage.name, self._known)
             there = journal.stored(connection, self._storage.name, [entry.id for entry in entries])
             for entry in entries:
@@ -112,7 +130,10 @@ class Ledger:
                         f"entry {entry.id!r} is in the journal with another content."
                         " Give the new entry an id of its own, or reverse the old one."
                     )
-        self._known |= writer.learnt  # only now is it certain that they are there
+            return there, writer.learnt
+
+        there, learnt = self._storage.write(act)
+        self._known |= learnt  # only now is it certain that they are there
         return tuple(there[entry.id] for entry in entries)
 
     def reverse(self, entry_id: str, *, at: dt.datetime, cause: str = "", id: str | None = None) -> Sealed:  # noqa: A002 - the record's word
@@ -126,6 +147,11 @@ class Ledger:
             When it was reversed before, or a balance would pass zero.
         """
         entry = self.entry(entry_id).entry
+        if entry.expires is not None or entry.resolves is not None:
+            raise Conflict(
+                f"entry {entry_id!r} makes or ends a reservation, and that is not reversed."
+                " Void a reservation; give back by an entry of its own what one that was posted moved."
+            )
         return self.post(entry.reversal(at=at, cause=cause or f"reversal of {entry_id}", id=id))
 
     # -- reading -------------------------------------------------------------------------------------------------
@@ -163,16 +189,48 @@ class Ledger:
         with self._storage.reading() as connection:
             return tuple(tables.linked(journal.read(connection, self._storage.name), self._storage.name))
 
+    def stream(self, *, after: int = 0) -> Iterator[Sealed]:
+        """Yield the journal in order from after a number on, a few hundred entries at a time in memory.
+
+        One moment of the books: what is posted meanwhile is not in it.
+        """
+        with self._storage.reading() as connection:
+            seq, last = after, None
+            for sealed in journal.read(connection, self._storage.name, schema.entries.c.seq > after):
+                if sealed.seq != seq + 1 or (last is not None and sealed.previous != last):
+                    raise damaged(
+                        f"{self._storage.name}, entry {sealed.entry.id!r}",
+                        f"does not follow entry number {seq}",
+                    )
+                seq, last = sealed.seq, sealed.hash
+                yield sealed
+
     def entries(self) -> tuple[Entry, ...]:
         """Return the journal in order."""
         return tuple(sealed.entry for sealed in self.chain())
 
-    def balance(self, account: str, commodity: str, unit_lot: str = "", slot: str = "") -> int:
-        """Return what one account has: always (no slot), or in the one hour of a slot."""
+    def balance(
+        self,
+        account: str,
+        commodity: str,
+        unit_lot: str = "",
+        slot: str = "",
+        *,
+        at: dt.datetime | None = None,
+    ) -> int:
+        """Return what one account has: for good, after all that was posted; in the one hour of a slot; or at a time.
+
+        A time may be past or to come. What it costs does not grow with the age of the journal.
+
+        Raises
+        ------
+        InputError
+            When what is stored contradicts itself; an `audit` looks at everything.
+        """
         with self._storage.reading() as connection:
-            table = tables.balances(connection, self._storage.name, account, slot=slot, at=None, alone=True)
-        exact = (pl.col("commodity") == commodity) & (pl.col("unit_lot") == unit_lot)
-        return int(table.filter(exact)["quantity"].sum())
+            return tables.balance(
+                connection, self._storage.name, (account, commodity, unit_lot), slot=slot, at=at
+            )
 
     def balances(
         self, account: str | None = None, *, slot: str | None = None, at: dt.datetime | None = None
@@ -182,9 +240,9 @@ class Ledger:
         Parameters
         ----------
         account : only this account and those under it: ``alder``, ``alder:lf-1``, ``birch:payable``
-        slot : ``None``: one row for every slot posted to, and for always (empty). Empty: what is held always. One
-            hour, as ``2025-07-01/h14``: what is held in that hour, permanent and leased together
-        at : only entries up to this time
+        slot : ``None``: one row for every slot posted to, and for what was posted for good (empty). Empty: what was
+            posted for good. One hour, as ``2025-07-01/h14``: what is held when that hour begins, slots included
+        at : what is held at this time, slots included; past or to come
 
         Returns
         -------
@@ -193,7 +251,7 @@ class Ledger:
         Raises
         ------
         InputError
-            When the stored balances are not the sums of the journal.
+            When what is stored contradicts itself; an `audit` looks at everything.
         """
         with self._storage.reading() as connection:
             return tables.balances(connection, self._storage.name, account, slot=slot, at=at)

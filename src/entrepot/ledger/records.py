@@ -10,7 +10,8 @@ import datetime as dt
 import hashlib
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import polars as pl
 
@@ -53,7 +54,8 @@ def minor_unit(currency: str) -> str:
 class UnitLot:
     """Units of one provenance: what travels with each device from holder to holder.
 
-    ``None`` is unknown. ``parent`` is the lot that these units were split from, where their papers changed.
+    ``None`` is unknown. ``parent`` is the lot that these units were split from, where their papers changed. A lot with
+    ``serials`` is kept device by device: each posting of it for good names those that it moves.
     """
 
     id: str
@@ -64,6 +66,7 @@ class UnitLot:
     conditions: tuple[str, ...] = ()
     parent: str | None = None
     note: str = ""
+    serials: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,8 @@ class Posting:
     commodity : an accelerator's id, or a currency's minor unit
     quantity : devices or minor units; positive is a debit (comes in), negative a credit (goes out); never 0
     unit_lot : id of the `UnitLot`; empty for money
-    slot : the hours in which it counts; empty for always. See `entrepot.ledger.slots`
+    slot : the hours in which it counts; empty: from the entry's time on. See `entrepot.ledger.slots`
+    serials : the devices that it moves, where their lot has serial numbers and the posting is for good
     """
 
     account: str
@@ -84,6 +88,7 @@ class Posting:
     quantity: int
     unit_lot: str = ""
     slot: str = ""
+    serials: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +98,13 @@ class Entry:
     Attributes
     ----------
     id : given by the caller, so that a retry changes nothing
-    at : when it counts, in UTC, given by the caller
+    at : from when it counts, in UTC, given by the caller; may lie before or after the entries posted earlier
     cause : why, in words
     unit_lots : lots that this entry brings into the books
     reverses : id of the entry that this one undoes
     settles : id of the clearing that this entry settles a trade of
+    expires : makes the entry a reservation: until then it can be posted, from then on only be voided
+    resolves : id of the reservation that this entry posts or voids
 
     Raises
     ------
@@ -112,6 +119,8 @@ class Entry:
     unit_lots: tuple[UnitLot, ...] = ()
     reverses: str | None = None
     settles: str = ""
+    expires: dt.datetime | None = None
+    resolves: str | None = None
 
     def __post_init__(self) -> None:
         faults = _faults(self)
@@ -123,10 +132,11 @@ class Entry:
 
         The lots that this entry brought in stay known: an entry once written is not unwritten.
         """
-        undone = tuple(
-            Posting(p.account, p.commodity, -p.quantity, p.unit_lot, p.slot) for p in self.postings
-        )
-        return Entry(id or f"{self.id}/reversal", at, cause, undone, reverses=self.id)
+        return Entry(id or f"{self.id}/reversal", at, cause, self.opposite(), reverses=self.id)
+
+    def opposite(self) -> tuple[Posting, ...]:
+        """Return the postings that take back what this entry did."""
+        return tuple(replace(p, quantity=-p.quantity) for p in self.postings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,32 +198,33 @@ def canonical(entry: Entry) -> str:
     >>> print(canonical(Entry("e", at, "c", pay))[:70])
     {"at":"2025-05-15T00:00:00.000000Z","cause":"c","id":"e","postings":[[
     """
-    return json.dumps(
-        {
-            "at": _instant(entry.at),
-            "cause": entry.cause,
-            "id": entry.id,
-            "postings": [[p.account, p.commodity, p.quantity, p.unit_lot, p.slot] for p in entry.postings],
-            "reverses": entry.reverses,
-            "settles": entry.settles,
-            "unit_lots": [
-                [
-                    lot.id,
-                    lot.accelerator,
-                    None if lot.imported_on is None else str(lot.imported_on),
-                    lot.imported_from,
-                    lot.authorisation,
-                    list(lot.conditions),
-                    lot.parent,
-                    lot.note,
-                ]
-                for lot in entry.unit_lots
-            ],
-        },
-        ensure_ascii=False,
-        separators=(",", ":"),
-        sort_keys=True,
-    )
+    content: dict[str, Any] = {
+        "at": _instant(entry.at),
+        "cause": entry.cause,
+        "id": entry.id,
+        "postings": [_posting_text(p) for p in entry.postings],
+        "reverses": entry.reverses,
+        "settles": entry.settles,
+        "unit_lots": [_lot_text(lot) for lot in entry.unit_lots],
+    }
+    # What came with the second format is named only where it is used, so that hashes of the first still hold.
+    if entry.expires is not None:
+        content["expires"] = _instant(entry.expires)
+    if entry.resolves is not None:
+        content["resolves"] = entry.resolves
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def _posting_text(p: Posting) -> list[object]:
+    of_units = [list(p.serials)] if p.serials else []
+    return [p.account, p.commodity, p.quantity, p.unit_lot, p.slot, *of_units]
+
+
+def _lot_text(lot: UnitLot) -> list[object]:
+    imported_on = None if lot.imported_on is None else str(lot.imported_on)
+    of_units = [list(lot.serials)] if lot.serials else []
+    return [lot.id, lot.accelerator, imported_on, lot.imported_from, lot.authorisation, list(lot.conditions), lot.parent,
+            lot.note, *of_units]  # fmt: skip
 
 
 def chained(previous: str, entry: Entry) -> str:
@@ -243,7 +254,7 @@ def _faults(entry: Entry) -> list[Fault]:
             Fault(where, "settles or reverses something unprintable", "Give ids as they were written.")
         )
     for lot in entry.unit_lots:
-        texts = [lot.id, lot.accelerator, lot.note or "-", *lot.conditions]
+        texts = [lot.id, lot.accelerator, lot.note or "-", *lot.conditions, *lot.serials]
         texts += [text for text in (lot.imported_from, lot.authorisation, lot.parent) if text is not None]
         if not all(_plain(text) for text in texts):
             faults.append(
@@ -251,6 +262,11 @@ def _faults(entry: Entry) -> list[Fault]:
                     f"{where}, unit lot {lot.id!r}", "has empty or unprintable text", "Write it in one line."
                 )
             )
+        if len(set(lot.serials)) != len(lot.serials):
+            faults.append(
+                Fault(f"{where}, unit lot {lot.id!r}", "names a serial number twice", "Each device is one.")
+            )
+    faults.extend(_reservation_faults(where, entry))
     sums: dict[tuple[str, str, str], int] = defaultdict(int)
     for line, posting in enumerate(entry.postings):
         faults.extend(_posting_faults(f"{where}, posting {line}", posting))
@@ -266,6 +282,38 @@ def _faults(entry: Entry) -> list[Fault]:
                 )
             )
     return faults
+
+
+def _reservation_faults(where: str, entry: Entry) -> list[Fault]:
+    faults: list[Fault] = []
+    if entry.resolves is not None and not _plain(entry.resolves):
+        faults.append(
+            Fault(where, "resolves something unprintable", "Give the reservation's id as it was written.")
+        )
+    reserves = [p for p in entry.postings if ":reserved" in p.account and _state(p.account) == "reserved"]
+    if entry.expires is None:
+        if reserves and entry.resolves is None and entry.reverses is None:
+            faults.append(
+                Fault(where, "posts to a reserved account and is no reservation", "Say when it expires.")
+            )
+    elif entry.expires.utcoffset() != dt.timedelta(0) or entry.expires <= entry.at:
+        faults.append(
+            Fault(where, f"expires at {entry.expires}, not after it begins", "Give a later time, in UTC.")
+        )
+    elif entry.resolves is not None or entry.reverses is not None:
+        faults.append(Fault(where, "makes a reservation and ends something", "Write two entries."))
+    elif not any(p.quantity > 0 for p in reserves):
+        faults.append(
+            Fault(where, "expires, and reserves nothing", "Move devices to party:site:reserved:whom.")
+        )
+    return faults
+
+
+def _state(account: str) -> str:
+    try:
+        return Account.parse(account).state
+    except InputError:
+        return ""  # said once, with the posting
 
 
 def _posting_faults(where: str, posting: Posting) -> list[Fault]:
@@ -307,6 +355,19 @@ def _posting_faults(where: str, posting: Posting) -> list[Fault]:
                 where,
                 f"{posting.commodity} has no unit lot, but {state!r} holds devices",
                 "Say of which lot the devices are.",
+            )
+        )
+    if posting.serials and (
+        posting.slot
+        or type(quantity) is not int
+        or abs(quantity) != len(set(posting.serials))
+        or not all(_plain(serial) for serial in posting.serials)
+    ):
+        faults.append(
+            Fault(
+                where,
+                f"moves {quantity!r} devices and names {len(set(posting.serials))} serial numbers",
+                "Name each device that moves for good, and none of those in a slot.",
             )
         )
     if posting.slot and not posting.unit_lot:

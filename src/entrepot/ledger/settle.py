@@ -11,7 +11,6 @@ Units keep their lot, so their provenance goes with them. The database refuses a
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,13 +22,13 @@ from entrepot.errors import Fault, InputError
 from entrepot.ledger.ledger import Ledger
 from entrepot.ledger.opening import day_begins, unit_lot_of_order
 from entrepot.ledger.records import Entry, Posting, minor_unit
-from entrepot.ledger.slots import Slot, rectangles
+from entrepot.ledger.slots import rectangles
 
 if TYPE_CHECKING:  # only read here: keeping a ledger needs no solver
     from entrepot.market.records import Clearing
     from entrepot.scenario.records import Horizon, Scenario
 
-__all__ = ["clearing_id", "close_leases", "settle"]
+__all__ = ["clearing_id", "settle"]
 
 
 def clearing_id(clearing: Clearing, scenario: Scenario) -> str:
@@ -58,41 +57,6 @@ def settle(ledger: Ledger, clearing: Clearing, scenario: Scenario) -> tuple[Entr
     entries = _entries(clearing, scenario)
     sealed = ledger.post_all(entries, once=clearing_id(clearing, scenario))
     return tuple(done.entry for done in sealed)
-
-
-def close_leases(ledger: Ledger, before: dt.date, *, at: dt.datetime) -> Entry | None:
-    """Give leased devices back in all slots that ended on or before a day, so that they may be sold.
-
-    The ledger does not know what day it is: a lease that is over still stands in its hours until it is closed. Balances
-    as of a time before ``at`` still show it.
-
-    Returns
-    -------
-    The entry, or ``None`` where nothing was left to close
-
-    Raises
-    ------
-    InputError
-        When ``at`` is before that day: a lease cannot be closed before it is over.
-    """
-    if at < day_begins(before):
-        raise InputError(
-            Fault(f"closing of {before}", f"is dated {at:%Y-%m-%d}", "Date it on that day or later.")
-        )
-    slots = ledger.balances().filter(pl.col("slot") != "")
-    over = slots.filter(slots["slot"].map_elements(lambda text: _over(text, before), return_dtype=pl.Boolean))
-    if over.is_empty():
-        return None
-    postings = tuple(
-        Posting(r["account"], r["commodity"], -r["quantity"], r["unit_lot"], r["slot"])
-        for r in over.iter_rows(named=True)
-    )
-    entry = Entry(f"close/{before}/{ledger.head[0]}", at, f"leases that ended by {before} are over", postings)
-    return ledger.post(entry).entry
-
-
-def _over(slot: str, before: dt.date) -> bool:
-    return Slot.parse(slot).end <= before
 
 
 @dataclass(frozen=True, slots=True)

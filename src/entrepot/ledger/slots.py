@@ -1,12 +1,12 @@
-"""In which hours does a posting count? A slot is hours of the day on a run of days; nothing means always.
+"""In which hours does a posting count? A slot is hours of the day on a run of days; nothing means for good.
 
 ::
 
     2025-07-01/h14                       14:00 to 15:00 UTC on that day
     2025-07-01..2025-10-01/h08-20        08:00 to 20:00 UTC on every day from 1 July to 30 September
-    (empty)                              always
+    (empty)                              from the entry's time on
 
-The balance of an account in an hour is its permanent postings plus those of every slot that covers the hour. It is what
+The balance of an account in an hour is its postings for good plus those of every slot that covers the hour. It is what
 keeps a device from being leased twice in one hour, also by two clearings whose periods were cut differently: slots may
 overlap in any way, and the *sum* must hold in each hour.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from entrepot.errors import Fault, InputError
 
-__all__ = ["Slot", "Timeline", "rectangles"]
+__all__ = ["Slot", "rectangles"]
 
 _FORM = re.compile(r"(\d{4}-\d\d-\d\d)(?:\.\.(\d{4}-\d\d-\d\d))?/h(\d\d)(?:-(\d\d))?", re.ASCII)
 _DAY = dt.timedelta(days=1)
@@ -96,56 +96,6 @@ def _fault(text: str, what: str) -> InputError:
     return InputError(
         Fault(f"slot {text!r}", what, "Write 2025-07-01/h14 or 2025-07-01..2025-10-01/h08-20, in UTC.")
     )
-
-
-class Timeline:
-    """How much slots add to one account in each hour: a step function over days, for each hour of the day.
-
-    Kept as differences, so that adding a slot touches two days of each of its hours. The lowest value over all hours
-    counts the hours that no slot covers (0).
-    """
-
-    __slots__ = ("_change", "_lowest")
-
-    def __init__(self, quantities: Iterable[tuple[Slot, int]] = ()) -> None:
-        self._change: dict[int, dict[dt.date, int]] = {}
-        self._lowest: dict[int, tuple[int, dt.date | None]] = {}
-        for slot, quantity in quantities:
-            self.add(slot, quantity)
-
-    def add(self, slot: Slot, quantity: int) -> None:
-        """Add a quantity in every hour of a slot."""
-        for hour in range(slot.hour_from, slot.hour_to):
-            change = self._change.setdefault(hour, {})
-            change[slot.first] = change.get(slot.first, 0) + quantity
-            change[slot.end] = change.get(slot.end, 0) - quantity
-            self._lowest.pop(hour, None)
-
-    def lowest(self) -> tuple[int, dt.date | None, int | None]:
-        """Return the lowest value, and the first day and hour that have it (``None`` where no slot does)."""
-        for hour, change in self._change.items():
-            if hour not in self._lowest:
-                value = 0
-                low: tuple[int, dt.date | None] = (0, None)
-                for day in sorted(change):
-                    value += change[day]
-                    low = min(low, (value, day), key=lambda pair: pair[0])
-                self._lowest[hour] = low
-        low_hour = min(self._lowest, key=lambda hour: self._lowest[hour][0], default=None)
-        if low_hour is None or self._lowest[low_hour][0] == 0:
-            return 0, None, None
-        return *self._lowest[low_hour], low_hour
-
-    def steps(self) -> dict[tuple[int, str], int]:
-        """Return the function as (hour, first day of the value) -> value, each value different from the one before."""
-        out: dict[tuple[int, str], int] = {}
-        for hour, change in self._change.items():
-            value = 0
-            for day in sorted(change):
-                if change[day] != 0:
-                    value += change[day]
-                    out[hour, str(day)] = value
-        return out
 
 
 def rectangles(devices: NDArray[np.int64], step_starts: Sequence[dt.date]) -> list[tuple[Slot, int]]:

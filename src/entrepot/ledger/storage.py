@@ -1,33 +1,31 @@
-"""How is a ledger file opened, and what is said when it is damaged? Everything that SQLite needs to be told, once.
+"""How is a ledger opened, and what is said when it cannot be? The same for a SQLite file and a PostgreSQL database.
 
-WAL with ``synchronous=FULL``: what was acknowledged is on disk. Foreign keys on. A writing transaction takes its lock at
-the start (``BEGIN IMMEDIATE``), so that what it read still holds when it writes. A new file is made beside its place and
-linked into it whole, so no other process ever sees half a ledger.
+A writing transaction takes its lock at the start, so that what it read still holds when it writes; one order for all
+writers. What a transaction reads is of one moment. `sqlite` and `postgres` have what each needs to be told.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Protocol, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, select
-from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
+from sqlalchemy import Connection, Engine, func, inspect, select
+from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.pool import StaticPool
 
 from entrepot.errors import Conflict, EntrepotError, Fault, InputError
-from entrepot.ledger.guards import MEANING, SQLITE
-from entrepot.ledger.schema import FORMAT, head, metadata
+from entrepot.ledger import schema
+from entrepot.ledger.guards import MEANING
+from entrepot.ledger.guards.rules import Sql, unbearable
 
-__all__ = ["APPLICATION_ID", "Storage", "damaged"]
+__all__ = ["Backend", "Busy", "Storage", "damaged", "is_url", "opened"]
 
-APPLICATION_ID = 0x656E7472  # "entr"
-_WAIT_S = 30.0
-_WRITES = "entrepot_writes"
+_T = TypeVar("_T")
+_TRIES = 8  # of a transaction that the database asks to be tried again
 
 
 def damaged(where: str, what: str) -> InputError:
@@ -36,70 +34,80 @@ def damaged(where: str, what: str) -> InputError:
         Fault(
             where,
             what,
-            "Restore the file from a backup; `entrepot ledger audit` says where it breaks and what still holds.",
+            "Restore the ledger from a backup; `entrepot ledger audit` says where it breaks and what still holds.",
         )
     )
+
+
+class Busy(Exception):  # noqa: N818 - it is not an error until the last try
+    """The database asks for the transaction to be tried again."""
+
+
+class Backend(Protocol):
+    """What a database needs to be told."""
+
+    sql: Sql
+
+    def reader(self, connection: Connection) -> Connection:
+        """Set a connection up so that all it reads is of one moment."""
+
+    def writer(self, connection: Connection) -> Connection:
+        """Set a connection up for writing."""
+
+    def lock(self, connection: Connection) -> None:
+        """Make every other writer wait until this transaction ends."""
+
+    def missing_guards(self, connection: Connection) -> list[str]:
+        """Return the names of guards that are missing or were changed."""
+
+    def put_up_guards(self, connection: Connection) -> None:
+        """Make every guard."""
+
+    def integrity(self, connection: Connection) -> list[str]:
+        """Return what the database finds wrong in its own storage."""
+
+    @contextlib.contextmanager
+    def changing(self, engine: Engine) -> Iterator[Connection]:
+        """Give a transaction that may change tables, and that nobody can write beside."""
+
+    def in_words(self, error: Exception, name: str) -> EntrepotError | Busy | None:
+        """Return what an error of the database means; ``None`` where it means damage."""
 
 
 class Storage:
     """One open database: transactions that read or write, and errors in words."""
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    def __init__(self, engine: Engine, name: str, backend: Backend) -> None:
         self.engine = engine
         self.name = name
+        self.backend = backend
         self._one_at_a_time = (
             threading.RLock() if isinstance(engine.pool, StaticPool) else contextlib.nullcontext()
         )
         self._guarded = False
 
-    @staticmethod
-    def open(path: Path | str, *, create: bool = True) -> Storage:
-        """Open a ledger file, or ``":memory:"``.
-
-        Raises
-        ------
-        InputError
-            When the file is no ledger, or is damaged.
-        """
-        if str(path) == ":memory:":
-            storage = Storage(_engine(":memory:"), ":memory:")
-            _make(storage.engine)
-            return storage
-        path = Path(path)
-        if not path.exists():
-            if not create:
-                raise InputError(
-                    Fault(
-                        str(path),
-                        "there is no such ledger",
-                        "Give the path of a ledger that was opened before.",
-                    )
-                )
-            _make_at(path)
-        if path.stat().st_size == 0:
-            raise damaged(str(path), "is empty, and a ledger never is")
-        storage = Storage(_engine(str(path)), str(path))
-        try:
-            storage._recognise()
-        except BaseException:
-            storage.engine.dispose()
-            raise
-        return storage
+    @property
+    def dialect(self) -> str:
+        """Return ``sqlite`` or ``postgresql``."""
+        return self.engine.dialect.name
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """Give a connection on which everything read is of one moment."""
-        with self._one_at_a_time, self._in_words(), self.engine.connect() as connection, connection.begin():
-            yield connection
+        with self._one_at_a_time, self.in_words(), self.engine.connect() as connection:
+            reader = self.backend.reader(connection)
+            with reader.begin():
+                yield reader
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
         """Give the one connection that may write; all of it is kept, or nothing."""
-        with self._one_at_a_time, self._in_words(), self.engine.connect() as connection:
-            writer = connection.execution_options(**{_WRITES: True})
+        with self._one_at_a_time, self.in_words(), self.engine.connect() as connection:
+            writer = self.backend.writer(connection)
             with writer.begin():
+                self.backend.lock(writer)
                 if not self._guarded:
-                    missing = self.missing_guards(writer)
+                    missing = self.backend.missing_guards(writer)
                     if missing:
                         raise damaged(
                             self.name,
@@ -108,123 +116,132 @@ class Storage:
                     self._guarded = True
                 yield writer
 
-    def missing_guards(self, connection: Connection) -> list[str]:
-        """Return the names of triggers that are missing or were changed."""
-        query = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
-        there = {str(name): str(sql) for name, sql in connection.exec_driver_sql(query)}
-        return sorted(name for name, sql in SQLITE.items() if there.get(name) != sql) + sorted(
-            f"{name} (not ours)" for name in there.keys() - SQLITE.keys()
+    def write(self, act: Callable[[Connection], _T]) -> _T:
+        """Return what ``act`` gives in a writing transaction, tried again where the database asks for it."""
+        for attempt in range(_TRIES):
+            try:
+                with self.writing() as connection:
+                    return act(connection)
+            except Busy:
+                time.sleep(0.002 * 2**attempt)
+        raise Conflict(
+            f"{self.name}: other writers were in the way {_TRIES} times. Try again; nothing was written."
         )
 
-    def integrity(self, connection: Connection) -> list[str]:
-        """Return what SQLite finds wrong in the file itself; nothing where it is sound."""
-        try:
-            found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check(10)")]
-        except DatabaseError as error:
-            found = [str(error.orig)]
-        return [line for line in found if line != "ok"]
+    def missing_guards(self, connection: Connection) -> list[str]:
+        """Return the names of guards that are missing or were changed."""
+        return self.backend.missing_guards(connection)
 
-    def _recognise(self) -> None:
-        with self._in_words(), self.engine.connect() as connection:
-            application = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
-            if application != APPLICATION_ID:
-                raise InputError(
-                    Fault(
-                        self.name,
-                        "is a database, but not an entrepot ledger",
-                        "Give a ledger's path, or a new one.",
-                    )
-                )
-            sound = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
-            if sound != "ok":
-                raise damaged(self.name, f"is damaged: {sound}")
-            version = connection.execute(select(head.c.format)).scalar_one_or_none()
-            if version != FORMAT:
-                raise InputError(
-                    Fault(
-                        self.name,
-                        f"is a ledger of format {version}, not {FORMAT}",
-                        "Open it with the entrepot that wrote it.",
-                    )
-                )
+    def integrity(self, connection: Connection) -> list[str]:
+        """Return what the database finds wrong in its own storage; nothing where it is sound."""
+        return self.backend.integrity(connection)
 
     @contextlib.contextmanager
-    def _in_words(self) -> Iterator[None]:
+    def in_words(self) -> Iterator[None]:
+        """Say in words what the database refuses."""
         try:
             yield
-        except EntrepotError:
+        except (EntrepotError, Busy):
             raise
-        except OperationalError as error:
-            if "locked" in str(error.orig) or "busy" in str(error.orig):
+        except Exception as error:
+            told = self.backend.in_words(error, self.name)
+            if told is not None:
+                raise told from error
+            if isinstance(error, IntegrityError):
+                refusal = _refusal(error)
                 raise Conflict(
-                    f"{self.name}: another process has been writing for {_WAIT_S:.0f} s. Try again."
+                    f"{self.name}: refused, nothing was written: {MEANING.get(refusal, refusal)}."
                 ) from error
-            raise damaged(self.name, f"cannot be read or written: {error.orig}") from error
-        except IntegrityError as error:
-            refusal = str(error.orig).removeprefix("entrepot: ")
-            raise Conflict(
-                f"{self.name}: refused, nothing was written: {MEANING.get(refusal, refusal)}."
-            ) from error
-        except (
-            DatabaseError,
-            sqlite3.Error,
-        ) as error:  # the driver's own while connecting, SQLAlchemy's afterwards
-            raise damaged(
-                self.name, f"is damaged or not a ledger: {getattr(error, 'orig', error)}"
-            ) from error
+            if isinstance(error, UnicodeError):
+                raise damaged(self.name, f"is damaged: it holds what is no text ({error})") from error
+            if isinstance(error, DatabaseError):
+                raise damaged(self.name, f"is damaged or not a ledger: {error.orig}") from error
+            raise
 
 
-def _engine(path: str) -> Engine:
-    memory = {"poolclass": StaticPool} if path == ":memory:" else {}
-    arguments = {"timeout": _WAIT_S, "check_same_thread": False}
-    engine = create_engine(
-        URL.create("sqlite+pysqlite", database=path), connect_args=arguments, paramstyle="named", **memory
-    )
-
-    @event.listens_for(engine, "connect")
-    def _(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # transactions are begun below, in words
-        for pragma in ("foreign_keys=ON", "synchronous=FULL", "cell_size_check=ON", "trusted_schema=OFF"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _(connection: Connection) -> None:
-        writes = connection.get_execution_options().get(_WRITES, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
+def _refusal(error: IntegrityError) -> str:
+    return str(error.orig).split("\n", 1)[0].removeprefix("entrepot: ")
 
 
-def _make(engine: Engine) -> None:
-    outside = engine.raw_connection()  # the journal mode cannot change inside a transaction
+def opened(storage: Storage) -> Storage:
+    """Return the storage when its ledger is of today's format, or was brought to it.
+
+    Raises
+    ------
+    InputError
+        When it was written by a later entrepot, or cannot be brought to today's format.
+    """
     try:
-        cursor = outside.cursor()
-        cursor.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        cursor.execute("PRAGMA journal_mode=WAL").fetchall()
-    finally:
-        outside.close()
-    with engine.connect() as connection, connection.execution_options(**{_WRITES: True}).begin():
-        metadata.create_all(connection)
+        with storage.in_words(), storage.engine.connect() as connection, connection.begin():
+            there = _revision(connection, storage.name)
+        if there != schema.REVISION:
+            _upgrade(storage, there)
+    except BaseException:
+        storage.engine.dispose()
+        raise
+    return storage
 
 
-def _make_at(path: Path) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.new")
-    try:
-        beside.unlink(missing_ok=True)
-        engine = _engine(str(beside))
-        try:
-            _make(engine)
-        finally:
-            engine.dispose()
-        with contextlib.suppress(FileExistsError):  # another process was first: then that is the ledger
-            os.link(beside, path)
-    except (OSError, sqlite3.Error, DatabaseError) as error:
+def _revision(connection: Connection, name: str) -> str:
+    tables = set(inspect(connection).get_table_names())
+    if "head" not in tables:
+        raise damaged(name, "is damaged: it has no head")
+    format_ = connection.execute(select(schema.head.c.format)).scalar_one_or_none()
+    if "alembic_version" not in tables:
+        there = "0001" if format_ == 1 else ""
+    else:
+        there = str(connection.execute(select(func.min(schema.version.c.version_num))).scalar_one())
+    known = _FORMATS.get(there)
+    if known is None:
         raise InputError(
             Fault(
-                str(path),
-                f"cannot be made: {error}",
-                "Give a path in a folder that you may write to.",
+                name,
+                f"is a ledger of revision {there or 'unknown'}, format {format_}, later than this entrepot knows ({schema.REVISION})",
+                "Open it with the entrepot that wrote it, or a newer one; nothing was changed.",
             )
-        ) from error
-    finally:
-        beside.unlink(missing_ok=True)
+        )
+    if known != format_:
+        raise damaged(name, f"is damaged: it says that it is of revision {there} and of format {format_}")
+    return there
+
+
+_FORMATS = {"0001": 1, "0002": 2}  # revision -> format
+
+
+def _upgrade(storage: Storage, there: str) -> None:
+    from entrepot.ledger.migrations import migrate  # noqa: PLC0415 - Alembic is only needed for old ledgers
+
+    with storage.in_words(), storage.backend.changing(storage.engine) as connection:
+        if _revision(connection, storage.name) == schema.REVISION:
+            return  # another process was first
+        if "alembic_version" not in inspect(connection).get_table_names():
+            schema.version.create(connection)
+            connection.execute(schema.version.insert().values(version_num=there))
+        migrate(connection, schema.REVISION)
+        _refuse_unbearable(connection, storage)
+        storage.backend.put_up_guards(connection)
+
+
+def _refuse_unbearable(connection: Connection, storage: Storage) -> None:
+    """Refuse a journal that today's guards would not have let be written."""
+    for nature in ("asset", "liability"):
+        every = (
+            "SELECT DISTINCT b.account, b.commodity, b.unit_lot, a.nature, '0001-01-01T00' AS since FROM balances b"
+            " JOIN accounts a ON a.account = b.account"
+        )
+        condition = unbearable(storage.backend.sql, every, nature)
+        if connection.exec_driver_sql(f"SELECT CASE WHEN {condition} THEN 1 ELSE 0 END").scalar_one():
+            raise InputError(
+                Fault(
+                    storage.name,
+                    "is of an older format in which a posting for good counted always; by its own time some account"
+                    f" passes zero ({'more left than was there' if nature == 'asset' else 'more was paid than was owed'}"
+                    " by then)",
+                    "Open it with the entrepot that wrote it and correct the times by reversals; nothing was changed.",
+                )
+            )
+
+
+def is_url(where: Path | str) -> bool:
+    """Return whether a place is a database's URL and not a file."""
+    return isinstance(where, str) and "://" in where

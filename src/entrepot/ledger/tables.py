@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import polars as pl
-from sqlalchemy import ColumnElement, Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, case, func, or_, select
 
 from entrepot.errors import Fault, InputError, NotFound
 from entrepot.ledger import schema
@@ -21,7 +21,7 @@ from entrepot.ledger.records import GENESIS, Sealed, UnitLot
 from entrepot.ledger.slots import Slot
 from entrepot.ledger.storage import damaged
 
-__all__ = ["balances", "journal", "linked", "postings", "provenance", "unit_lot"]
+__all__ = ["at_time", "balance", "balances", "journal", "linked", "postings", "provenance", "unit_lot"]
 
 _TEXT, _WHOLE, _DAY, _AT = pl.String(), pl.Int64(), pl.Date(), pl.Datetime("us", "UTC")
 _BALANCES: dict[str, pl.DataType] = {
@@ -93,25 +93,20 @@ def balances(
     *,
     slot: str | None,
     at: dt.datetime | None,
-    alone: bool = False,
 ) -> pl.DataFrame:
-    """Return the balances that are not zero, under an account (or of it alone), in a slot, up to a time."""
-    of = account if alone else None
-    found = _keyed(connection, _summed(at, of))
-    if at is None:
-        stored = _keyed(connection, _of(select(schema.balances), schema.balances.c.account, of))
-        if stored != found:
-            key = min(key for key in stored.keys() | found.keys() if stored.get(key, 0) != found.get(key, 0))
-            there, right = stored.get(key, 0), found.get(key, 0)
-            raise damaged(
-                name, f"the balance of {key[0]} is stored as {there}, and the journal gives {right}"
-            )
-    if slot is not None:
-        found = _in_hour(found, slot)
+    """Return the balances that are not zero, under an account: as posted so far, or as they are at one time."""
+    found: dict[_Key, int]
+    if slot is None and at is None:
+        found = _posted(connection, name, account, for_good=False)
+    elif slot == "":
+        found = _posted(connection, name, account, for_good=True)
+    else:
+        when = at if slot is None else _beginning(slot)
+        if when is None or (at is not None and slot is not None):
+            raise InputError(Fault("balances", "a slot and a time were given", "Give one of them."))
+        found = {(*key, slot or ""): n for key, n in at_time(connection, name, account, when).items()}
     rows = []
     for (text, commodity, lot, of_slot), quantity in sorted(found.items()):
-        if account and text != account and not text.startswith(account.rstrip(":") + ":"):
-            continue
         parts = Account.parse(text)
         rows.append(
             (
@@ -127,6 +122,44 @@ def balances(
             )
         )
     return pl.DataFrame(rows, schema=_BALANCES, orient="row")
+
+
+def balance(
+    connection: Connection, name: str, key: tuple[str, str, str], *, at: dt.datetime | None, slot: str
+) -> int:
+    """Return one balance: as posted so far, for good; or as it is at one time. Its cost does not grow with the journal."""
+    if at is None and not slot:
+        b = schema.balances.c
+        query = select(b.quantity).where(*_is(schema.balances, key), b.slot == "")
+        stored = int(connection.execute(query).scalar_one_or_none() or 0)
+        if stored != _level(connection, name, key, None):
+            raise damaged(
+                name, f"the balance of {key[0]} is stored as {stored}, and its history ends otherwise"
+            )
+        return stored
+    when = _beginning(slot) if at is None else at
+    return _level(connection, name, key, when) + _in_slots(connection, name, key, when)
+
+
+def at_time(
+    connection: Connection, name: str, account: str | None, when: dt.datetime
+) -> dict[tuple[str, str, str], int]:
+    """Return what is held of everything at one time, where it is not zero."""
+    if when.utcoffset() != dt.timedelta(0):
+        raise InputError(Fault(f"time {when!r}", "is not UTC", "Give a datetime with tzinfo=UTC."))
+    b = schema.balances.c
+    keys = select(b.account, b.commodity, b.unit_lot, func.max(b.slot).label("last")).group_by(
+        b.account, b.commodity, b.unit_lot
+    )
+    out: dict[tuple[str, str, str], int] = {}
+    for row in connection.execute(_under(keys, b.account, account)).all():
+        key = (row.account, row.commodity, row.unit_lot)
+        total = _level(connection, name, key, when)
+        if row.last:
+            total += _in_slots(connection, name, key, when)
+        if total != 0:
+            out[key] = total
+    return out
 
 
 def journal(chain: Iterable[Sealed]) -> pl.DataFrame:
@@ -223,34 +256,77 @@ def _papers(lot: UnitLot) -> tuple[object, ...]:
     )
 
 
-def _of(query: Select[Any], column: ColumnElement[str], account: str | None) -> Select[Any]:
-    return query if account is None else query.where(column == account)
+def _is(table: Table, key: tuple[str, str, str]) -> tuple[ColumnElement[bool], ...]:
+    c = table.c
+    return (c.account == key[0], c.commodity == key[1], c.unit_lot == key[2])
 
 
-def _summed(at: dt.datetime | None, account: str | None) -> Select[Any]:
-    p = schema.postings.c
-    key = (p.account, p.commodity, p.unit_lot, p.slot)
-    query = _of(select(*key, func.sum(p.quantity).label("quantity")).group_by(*key), p.account, account)
-    if at is None:
+def _under(query: Select[Any], column: ColumnElement[str], account: str | None) -> Select[Any]:
+    """Keep an account and those under it: a range of the key, as ``;`` follows ``:``."""
+    if not account:
         return query
-    if at.utcoffset() != dt.timedelta(0):
-        raise InputError(Fault(f"time {at!r}", "is not UTC", "Give a datetime with tzinfo=UTC."))
-    return query.join_from(schema.postings, schema.entries).where(schema.entries.c.at <= instant(at))
+    stem = account.rstrip(":")
+    return query.where(or_(column == stem, and_(column >= f"{stem}:", column < f"{stem};")))
 
 
-def _keyed(connection: Connection, query: Select[Any]) -> dict[_Key, int]:
-    rows = connection.execute(query)
-    return {(r.account, r.commodity, r.unit_lot, r.slot): r.quantity for r in rows if r.quantity != 0}
+def _level(connection: Connection, name: str, key: tuple[str, str, str], when: dt.datetime | None) -> int:
+    """Return what is held for good at a time (in the end, if none is given), checked against the row before it."""
+    v = schema.levels.c
+    query = select(v.quantity, v.change).where(*_is(schema.levels, key)).order_by(v.at.desc()).limit(2)
+    rows = connection.execute(query if when is None else query.where(v.at <= instant(when))).all()
+    return _checked(rows, name, key)
 
 
-def _in_hour(found: dict[_Key, int], slot: str) -> dict[_Key, int]:
-    hour = Slot.parse(slot) if slot else None
-    if hour is not None and (hour.hour_to - hour.hour_from, (hour.end - hour.first).days) != (1, 1):
+def _in_slots(connection: Connection, name: str, key: tuple[str, str, str], when: dt.datetime) -> int:
+    t = schema.timeline.c
+    query = select(t.quantity, t.change).where(
+        *_is(schema.timeline, key), t.hour == when.hour, t.day <= str(when.date())
+    )
+    return _checked(connection.execute(query.order_by(t.day.desc()).limit(2)).all(), name, key)
+
+
+def _checked(rows: Sequence[Any], name: str, key: tuple[str, str, str]) -> int:
+    if not rows:
+        return 0
+    before = rows[1].quantity if len(rows) == 2 else 0
+    if rows[0].quantity - rows[0].change != before:
+        raise damaged(
+            name,
+            f"the balance of {key[0]} is stored as {rows[0].quantity} after {before} and a change of {rows[0].change}",
+        )
+    return int(rows[0].quantity)
+
+
+def _posted(connection: Connection, name: str, account: str | None, *, for_good: bool) -> dict[_Key, int]:
+    """Return the sums of all postings, by slot; what is for good is checked against its history."""
+    b, v = schema.balances.c, schema.levels.alias("v")
+    last = (
+        select(v.c.quantity)
+        .where(v.c.account == b.account, v.c.commodity == b.commodity, v.c.unit_lot == b.unit_lot)
+        .order_by(v.c.at.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    query = select(schema.balances, case((b.slot == "", last), else_=b.quantity).label("again"))
+    if for_good:
+        query = query.where(b.slot == "")
+    out: dict[_Key, int] = {}
+    for r in connection.execute(_under(query, b.account, account)):
+        if r.quantity != r.again:
+            raise damaged(
+                name,
+                f"the balance of {r.account} is stored as {r.quantity}, and its history ends with {r.again}",
+            )
+        if r.quantity != 0:
+            out[r.account, r.commodity, r.unit_lot, r.slot] = r.quantity
+    return out
+
+
+def _beginning(slot: str) -> dt.datetime:
+    """Return when a slot of one hour begins."""
+    hour = Slot.parse(slot)
+    if (hour.hour_to - hour.hour_from, (hour.end - hour.first).days) != (1, 1):
         raise InputError(
             Fault(f"slot {slot!r}", "is more than one hour", "Ask for one hour of one day: 2025-07-01/h14.")
         )
-    total: dict[_Key, int] = defaultdict(int)
-    for (account, commodity, lot, of_slot), quantity in found.items():
-        if not of_slot or (hour is not None and Slot.parse(of_slot).covers(hour.first, hour.hour_from)):
-            total[account, commodity, lot, slot] += quantity
-    return {key: quantity for key, quantity in total.items() if quantity != 0}
+    return dt.datetime.combine(hour.first, dt.time(hour.hour_from), tzinfo=dt.UTC)
