@@ -263,20 +263,20 @@ def test_what_came_out_goes_in_again(books: Ledger, tmp_path_factory: pytest.Tem
 
 
 def test_an_export_is_whole_or_not_there(
-    tmp_path: Path, books: Ledger, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, file_books: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three tables in a new folder; never into one that has something, and nothing left behind by a failure."""
     folder = tmp_path / "export"
-    assert write_tables(books, folder, "csv") == {"movements.csv": 2, "lots.csv": 1, "balances.csv": 2}
+    assert write_tables(file_books, folder, "csv") == {"movements.csv": 2, "lots.csv": 1, "balances.csv": 2}
     with pytest.raises(Conflict, match="nothing was written"):
-        write_tables(books, folder, "csv")
+        write_tables(file_books, folder, "csv")
 
     def fails(*_: object) -> None:
         raise OSError("disk full")
 
     monkeypatch.setattr("entrepot.ledger.exchange.outgoing.balances", fails)
     with pytest.raises(OSError, match="disk full"):
-        write_tables(books, tmp_path / "other", "parquet")
+        write_tables(file_books, tmp_path / "other", "parquet")
     assert {p.name for p in tmp_path.iterdir()} == {
         "export",
         "ledger.sqlite",

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from alembic import context
 
-connection = context.config.attributes["connection"]
-context.configure(connection=connection, transactional_ddl=False)  # the transaction is the caller's
-context.run_migrations()
+if __name__ == "env_py":  # as Alembic loads it; nothing to do for anybody else
+    context.configure(connection=context.config.attributes["connection"], transactional_ddl=False)
+    context.run_migrations()  # in the caller's transaction
