@@ -118,8 +118,9 @@ def test_a_balance_is_checked_against_its_history_as_it_is_read(
     with Ledger.open(path) as books:
         with pytest.raises(InputError, match="is stored as"):
             books.balance(*key)
-        with pytest.raises(InputError, match="is stored as"):
-            books.balances()
+        if "change" not in statement:
+            with pytest.raises(InputError, match="is stored as"):
+                books.balances()
         if statement.startswith("UPDATE levels"):
             with pytest.raises(InputError, match="is stored as"):
                 books.balance(*key, at=write.at)
