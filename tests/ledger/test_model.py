@@ -233,8 +233,8 @@ class Books(RuleBasedStateMachine):
         sold = Posting("cedar:s:available", "chip", part, home.unit_lot, home.slot)
         out = Posting(kept.account, "chip", -kept.quantity, home.unit_lot, home.slot)
         ends = self.entry(at, out, *(p for p in (free, sold) if p.quantity), resolves=made.id)
-        void = part == 0 or (made.expires is not None and at < made.expires)
-        if self.post(ends, sound=at >= made.at and void):
+        may = part == 0 or home.account == sold.account or (made.expires is not None and at < made.expires)
+        if self.post(ends, sound=at >= made.at and may):
             del self.model.reserved[made.id]
             if again:
                 self.post(self.entry(at, *ends.postings, resolves=made.id), sound=False)
