@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from entrepot import catalogue, controls
 from entrepot.cli.facts import Facts, country, with_facts
 from entrepot.cli.output import Output, emit, note
+from entrepot.cli.recorded import Recorded, write
 from entrepot.controls.records import Decision, Outcome, PartyFacts, Provenance, Transfer, TransferKind
 from entrepot.errors import Fault, InputError
 
@@ -41,6 +42,7 @@ def check(
     variant: str | None = None,
     trace: Annotated[bool, Parameter(negative=())] = False,
     facts: Annotated[Facts | None, Parameter(name="*")] = None,
+    record: Annotated[Recorded | None, Parameter(name="*")] = None,
     output: Annotated[Output | None, Parameter(name="*")] = None,
 ) -> int:
     """Say whether an act may go ahead, which paragraph says so, what is missing and what would change it.
@@ -62,6 +64,11 @@ def check(
 
         entrepot check hbm3 --hbm 819,110 --from US --to CN --on 2025-06-01
         entrepot check h100-sxm5-80gb --kind possession-lease --from CN --to CN --on 2025-06-01
+
+    A page for the file, as HTML or PDF:
+
+        entrepot check h20-sxm-96gb --from US --to SG --on 2026-02-01 --record check-17.pdf --reference 17
+            --sender-name "Alder Systems" --recipient-name "Birch Compute" --stated-by "R. Desk"
 
     Every lot against every bid of a scenario:
 
@@ -93,6 +100,9 @@ def check(
     """
     show = output or Output()
     if scenario is not None:
+        if record is not None and record.record is not None:
+            mend = "Check one act for one record."
+            raise InputError(Fault("--record", "a scenario holds many acts", mend))
         return _scenario(scenario, on, variant, show)
     missing = [
         name
@@ -125,6 +135,17 @@ def check(
         Provenance(imported_on=imported_on),
     )  # fmt: skip
     decision = controls.decide(with_facts(plain, more), trace=trace)
+    if record is not None and record.record is not None:
+        taken = {
+            "recipient.headquarters": "taken from the destination" if hq is None else "",
+            "recipient.ultimate_parent_headquarters": "taken from the headquarters"
+            if parent_hq is None
+            else "",
+            "sender.headquarters": "taken from the origin" if sender_hq is None else "",
+            "sender.ultimate_parent_headquarters": "taken from the headquarters",
+            "kind": "worked out from the countries" if kind is None else "",
+        }
+        write(decision, record, {name: how for name, how in taken.items() if how})
     if show.output == "table":
         print(controls.explain(decision, asked_on=dt.datetime.now(dt.UTC).date()))
     else:

@@ -18,7 +18,7 @@ from entrepot.controls.records import (
     TransferKind,
 )
 
-__all__ = ["about", "explain"]
+__all__ = ["about", "explain", "fact_in_words", "gate_in_words", "in_brief"]
 
 _ANSWER = {
     Outcome.NO_LICENCE: "No licence is required",
@@ -170,3 +170,19 @@ def _list(title: str, items: Iterable[str]) -> Iterator[str]:
     if rows:
         yield title
         yield from (f"  - {row}" for row in rows)
+
+
+def in_brief(decision: Decision) -> tuple[str, str]:
+    """Return the answer, and the act that it is about, in one line each."""
+    lines = _lines(decision, None)
+    return next(lines), next(lines).strip()
+
+
+def gate_in_words(gate: Gate) -> str:
+    """Return a measure of another government in one line."""
+    return _gate(gate)
+
+
+def fact_in_words(fact: str) -> str:
+    """Return the name of a fact with what it asks."""
+    return _glossed(fact)
