@@ -223,13 +223,11 @@ def _more_device_hours(c: Clearing) -> Clearing:
     return replace(c, trades=_row(c.trades, 0, device_hours=c.trades["device_hours"][0] + 1))
 
 
-def _whole_for_a_part(c: Clearing) -> Clearing:
-    """Take devices of a whole-window lot away in a period that has a price."""
+def _whole_for_less(c: Clearing) -> Clearing:
+    """Let a whole-window lot bear its ask on fewer devices than it lets in some period."""
     lot = c.allocation["lot"][_whole(c)]
-    pool = c.lot_pool.filter(pl.col("lot") == lot)["pool"][0]
-    priced = c.prices.filter((pl.col("pool") == pool) & (pl.col("price_micro") > 0))["period"].implode()
-    at = _first(c.allocation, (pl.col("lot") == lot) & pl.col("period").is_in(priced))
-    return replace(c, allocation=c.allocation.filter(pl.int_range(pl.len()) != at))
+    at = _first(c.lot_pool, pl.col("lot") == lot)
+    return replace(c, lot_pool=_row(c.lot_pool, at, committed=0))
 
 
 def _a_sale_for_an_hour(c: Clearing) -> Clearing:
@@ -312,7 +310,7 @@ LIES: dict[Callable[[Clearing], Clearing], str] = {
     _fraction: "whole blocks",
     _negative_devices: "whole blocks",
     _more_devices: "capacity",
-    _whole_for_a_part: "one quantity over the window",
+    _whole_for_less: "rules of lots",
     _work_made_up: "work and demand",
     _work_left_out: "work and demand",
     _other_buyer: "work and demand",

@@ -1,12 +1,14 @@
-"""What proves that no allocation could be worth much more? The dual bound at the published prices, on steps and tiers.
+"""What proves that no allocation could be worth much more? The dual bound at the published prices, order by order.
 
-Weak duality, for any prices (see docs/market.md for the proof; `verify` recomputes it on single orders)::
+Weak duality, for any prices (see docs/market.md for the proof; `verify` recomputes it with other code)::
 
     bound = sum_flexible q h (pi - ask)+  +  sum_whole (q sum_t h (pi - ask))+  +  sum_sale q (P - ask)+
           + sum_bt demand h mu  +  sum_bq q_pool (residual + sum_t h R (limit - mu)+ - P)+
     mu    = max(published, limit - min_k pi_k / R_k, 0)
 
-and the root of a hash tree over the salted orders, so that nobody can change an order after the gate.
+with the greatest term of an exclusive group instead of their sum, and without pools that are too small for a bid that
+wants one pool or nothing; and the root of a hash tree over the salted orders, so that nobody can change an order after
+the gate.
 """
 
 from __future__ import annotations
@@ -19,46 +21,113 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from entrepot.market.pool import FLEXIBLE, SALE, WHOLE, Pooled
+from entrepot.market.goods import FLEXIBLE, SALE, Goods
 from entrepot.market.price import Prices
 from entrepot.market.records import Book
 
-__all__ = ["bound", "orders_root", "salts"]
+__all__ = ["best_responses", "bound", "least_costs", "orders_root", "salts"]
 
 F64: TypeAlias = NDArray[np.float64]
+I64: TypeAlias = NDArray[np.int64]
 
 
-def bound(pooled: Pooled, prices: Prices, hours: F64) -> float:
-    """Return what no allocation of this market can exceed, micro-units; valid for any non-negative prices."""
-    margin = prices.lease[pooled.step_pool] - pooled.step_ask[:, None]
-    worth = pooled.step_capacity * margin * hours
-    flexible = np.maximum(0.0, worth[pooled.step_mode == FLEXIBLE]).sum()
-    whole = np.maximum(0.0, worth[pooled.step_mode == WHOLE].sum(axis=1)).sum()
-    most = pooled.step_capacity.max(axis=1, initial=0)
-    sold = pooled.step_mode == SALE
-    sale = (most[sold] * np.maximum(0.0, prices.sale[pooled.step_pool[sold]] - pooled.step_ask[sold])).sum()
+def least_costs(book: Book, goods: Goods, price: F64, t: int) -> F64:
+    """Return (bids,) the least lease price of a Mtok in a period; ``inf`` where no pool may serve the bid.
 
-    lease = ~pooled.is_sale
-    rate = pooled.group_rate[:, lease]
-    cost = np.full(pooled.group_demand.shape, np.inf)
-    for t in range(len(hours)):
-        usable = rate * (pooled.offered[lease, t] > 0)
-        per_work = np.divide(
-            prices.lease[lease, t], usable, out=np.full(usable.shape, np.inf), where=usable > 0
+    Parameters
+    ----------
+    price : (pools,) micro per device-hour
+    """
+    live = (goods.offered[:, t] > 0) & ~goods.is_sale
+    rate = goods.class_rate * live
+    with np.errstate(divide="ignore", invalid="ignore"):
+        per_work = np.where(rate > 0, price / rate, np.inf)  # (bid classes, pools)
+    if book.factor is None:
+        cost: F64 = per_work.min(axis=1, initial=np.inf)[book.bid_class]
+    else:
+        chips = book.factor.shape[1]
+        of_chip = np.stack(
+            [per_work[:, goods.pool_chip == j].min(axis=1, initial=np.inf) for j in range(chips)], axis=1
         )
-        cost[:, t] = per_work.min(axis=1, initial=np.inf)
-    limit = pooled.tier_limit[:, None].astype(np.float64)
-    mu = np.maximum(np.maximum(0.0, limit - cost[pooled.tier_group]), prices.work[pooled.tier_group])
-    work = (pooled.tier_demand * mu * hours).sum()
+        cost = (of_chip[book.bid_class] / book.factor).min(axis=1, initial=np.inf)
+    # one pool or nothing: a pool that cannot do the least that it accepts is none
+    least = np.where(book.bids["one_pool"], book.bids["min_share"], 0.0) * book.demand[:, t]
+    firm = np.flatnonzero(least > 0)
+    if len(firm):
+        reach = np.where(rate > 0, rate * goods.offered[:, t], np.inf)
+        smallest = reach.min(axis=1, initial=np.inf)[book.bid_class[firm]]
+        if book.factor is not None:
+            smallest = smallest * book.factor[firm].min(axis=1)
+        for b in firm[least[firm] > smallest * (1 - 1e-9)].tolist():
+            c, own = int(book.bid_class[b]), np.ones(len(price))
+            if book.factor is not None:
+                own = book.factor[b, goods.pool_chip]
+            fits = reach[c] * own >= least[b] * (1 - 1e-9)
+            cost[b] = float((per_work[c] / own)[fits].min(initial=np.inf))
+    return cost
 
-    buying = pooled.group_buys[pooled.tier_group]
-    saved = np.maximum(0.0, limit - mu)[buying] * (pooled.tier_demand[buying] > 0) * hours
-    per_device = saved @ (pooled.offered > 0).T * pooled.group_rate[pooled.tier_group[buying]]
-    may = (pooled.group_rate[pooled.tier_group[buying]] > 0) & pooled.is_sale
-    regret = np.maximum(0.0, pooled.residual + per_device - prices.sale) * pooled.offered.max(
-        axis=1, initial=0
-    )
-    return float(flexible + whole + sale + work + regret[may].sum())
+
+def best_responses(book: Book, goods: Goods, prices: Prices, work: pl.DataFrame) -> tuple[F64, F64]:
+    """Return (lots,) and (bids,) the most that each order could gain at the prices, micro.
+
+    Parameters
+    ----------
+    work : as `Certificate.work_price_micro`
+    """
+    hours, ask = book.hours, book.lots["ask_micro"].to_numpy().astype(np.float64)
+    limit = book.bids["limit_micro"].to_numpy().astype(np.float64)
+    lots, bids = np.zeros(len(ask)), np.zeros(len(limit))
+    flexible = goods.lot_mode == FLEXIBLE
+    mu = np.zeros(book.demand.shape) if work.height else None
+    if mu is not None:
+        rows = book.bids.select("bid").with_row_index("row").join(work, on="bid", maintain_order="right")
+        mu[rows["row"].to_numpy(), rows["period"].to_numpy()] = rows["price_micro"].to_numpy()
+    for t in range(len(hours)):
+        margin = goods.usable[:, t] * (prices.lease[goods.lot_pool, t] - ask) * hours[t]
+        lots += np.where(flexible, np.maximum(0.0, margin), margin)
+        gain = np.maximum(0.0, limit - least_costs(book, goods, prices.lease[:, t].astype(np.float64), t))
+        if mu is not None:
+            gain = mu[:, t] = np.maximum(gain, mu[:, t])
+        bids += book.demand[:, t] * gain * hours[t]
+    sale = goods.lot_mode == SALE
+    if sale.any():
+        most = goods.usable[sale].max(axis=1, initial=0)
+        lots[sale] = most * (prices.sale[goods.lot_pool[sale]] - ask[sale])
+    lots = np.maximum(0.0, lots)
+    if mu is not None:
+        bids += _by_buying(book, goods, prices, limit, mu)
+    return lots, bids
+
+
+def _by_buying(book: Book, goods: Goods, prices: Prices, limit: F64, mu: F64) -> F64:
+    """Return (bids,) what devices bought could save beyond what the work is worth at the margin."""
+    saved = np.maximum(0.0, limit[:, None] - mu) * (book.demand > 0) * book.hours
+    own = np.zeros(len(limit))
+    for k in np.flatnonzero(goods.is_sale & (goods.offered > 0).any(axis=1)):
+        rate = goods.class_rate[book.bid_class, k]
+        if book.factor is not None:
+            rate = rate * book.factor[:, goods.pool_chip[k]]
+        may = rate > 0
+        per_device = rate[may] * (saved[may] @ (goods.offered[k] > 0))
+        gain = np.maximum(0.0, goods.residual[k] + per_device - prices.sale[k])
+        own[may] += gain * goods.offered[k].max()
+    return own
+
+
+def bound(book: Book, goods: Goods, prices: Prices, work: pl.DataFrame) -> float:
+    """Return what no allocation of this book can exceed, micro-units; valid for any non-negative prices."""
+    lots, bids = best_responses(book, goods, prices, work)
+    return _grouped(lots, book.lots["group"]) + _grouped(bids, book.bids["group"])
+
+
+def _grouped(best: F64, group: pl.Series) -> float:
+    """Add up, with the greatest of each exclusive group."""
+    if not (group != "").any():
+        return float(best.sum())
+    table = pl.DataFrame({"group": group, "best": best})
+    alone = best[(group == "").to_numpy()].sum()
+    chosen = table.filter(pl.col("group") != "").group_by("group").agg(pl.col("best").max())
+    return float(alone) + float(chosen["best"].to_numpy().sum())
 
 
 _LOT = (

@@ -23,14 +23,15 @@ __all__ = [
     "check_bound",
     "check_buyers",
     "check_gap",
+    "check_made_whole",
     "check_payments",
     "check_pools",
     "check_prices",
     "check_sellers",
     "check_welfare",
-    "micro_paid",
-    "paid_minor",
-    "round_half_even",
+    "due_of_trades",
+    "payments",
+    "seller_loss",
     "surplus_of_lots",
     "trade_keys",
     "welfare",
@@ -104,32 +105,71 @@ def check_prices(f: Facts) -> Finding:
         .sort("row")["pool"]
         .to_numpy()
     )
-    offered: dict[tuple[int, int], int] = {}
     i, t = np.nonzero((f.usable > 0) & ~f.is_sale[:, None])
-    offered = dict.fromkeys(zip(pool[i].tolist(), t.tolist(), strict=True), 1)
-    priced = set(certificate.lease_price_micro.select("pool", "period").iter_rows())
-    missing = offered.keys() - priced
+    offered = np.zeros((int(pool.max(initial=-1)) + 1, f.usable.shape[1]), dtype=np.bool_)
+    offered[pool[i], t] = True
+    of = certificate.lease_price_micro.filter(pl.col("pool") < len(offered))
+    priced = np.zeros_like(offered)
+    priced[of["pool"].to_numpy(), of["period"].to_numpy()] = True
+    missing = np.argwhere(offered & ~priced)
     for_sale = set(pool[f.is_sale & (f.usable > 0).any(axis=1)].tolist()) - set(
         certificate.sale_price_micro["pool"].to_list()
     )
-    if missing or for_sale:
-        return f"no price for pool {min(missing)[0] if missing else min(for_sale)}, which offers devices", ""
-    return None, f"{len(priced)} lease and {of_sale.height} sale prices, whole micro-units, none negative"
+    if len(missing) or for_sale:
+        return (
+            f"no price for pool {missing[0][0] if len(missing) else min(for_sale)}, which offers devices",
+            "",
+        )
+    return (
+        None,
+        f"{int(priced.sum())} lease and {of_sale.height} sale prices, whole micro-units, none negative",
+    )
 
 
 def check_sellers(f: Facts) -> Finding:
-    """Look for a lot that is sold below its ask."""
-    flexible = ~(f.whole | f.is_sale)[:, None]
-    loses = flexible & (f.sold > 0) & (f.price < f.ask[:, None])
-    window = f.book.capacity > 0
-    margin = (np.where(window, f.price - f.ask[:, None], 0) * f.book.hours).sum(axis=1)
-    room = MICRO_ROOM * (window @ f.book.hours)
-    total = f.whole & (f.quantity > 0) & (margin < -room - RELATIVE * f.ask * (window @ f.book.hours))
-    sale = f.is_sale & (f.quantity > 0) & (f.sale_price < f.ask)
-    wrong = np.flatnonzero(loses.any(axis=1) | total | sale)
+    """Look for a lot that gets less than it asks for what it lets, what it is made whole with included."""
+    bears, got = f.ask * (f.let @ f.book.hours), seller_loss(f)
+    room = RELATIVE * bears + MICRO_ROOM
+    wrong = np.flatnonzero(got > f.made_whole + room)
     if len(wrong):
         return f"lot {f.lot_name(wrong[0])} is sold below its ask", ""
-    return None, "every lot gets at least its ask"
+    return None, "every lot gets at least its ask for what it lets, its blocks' idle part included"
+
+
+def seller_loss(f: Facts) -> F64:
+    """Return (lots,) what each would lose at the prices: hour by hour, or over the window of a constant lot, micro."""
+    hourly = (f.ask[:, None] * f.let - f.price.astype(np.float64) * f.sold) * f.book.hours
+    sale = (f.ask - f.sale_price).astype(np.float64) * f.quantity
+    over = np.where(f.whole, hourly.sum(axis=1), np.maximum(0.0, hourly).sum(axis=1))
+    loss: F64 = np.maximum(0.0, np.where(f.is_sale, sale, over))
+    return loss
+
+
+def check_made_whole(f: Facts) -> Finding:
+    """Compare what lots are made whole with to what they would lose, rounded up to whole minor units."""
+    unit = 10.0 ** (6 - f.book.minor_digits)
+    table, due = f.clearing.make_whole, seller_loss(f)
+    strange = table.filter((pl.col("side") != "lot") | (pl.col("amount_minor") <= 0))
+    if strange.height:
+        return (
+            f"{strange['side'][0]} {strange['order'][0]} is made whole with {strange['amount_minor'][0]}",
+            "",
+        )
+    room = unit + RELATIVE * f.ask * (f.let @ f.book.hours)
+    wrong = np.flatnonzero(np.abs(f.made_whole - due) > room)
+    if len(wrong):
+        i = wrong[0]
+        return (
+            f"lot {f.lot_name(i)} is made whole with {f.made_whole[i]:.0f} micro-units, and would lose {due[i]:.0f}",
+            "",
+        )
+    paid = int(f.clearing.trades["payment_minor"].sum() or 0)
+    total = int(table["amount_minor"].sum() or 0)
+    share = total / paid if paid else 0.0
+    return (
+        None,
+        f"{table.height} lots are made whole with {total} minor units, {share:.5%} of what is paid: the fee",
+    )
 
 
 def check_buyers(f: Facts) -> Finding:
@@ -163,54 +203,71 @@ def buyer_surplus(f: Facts) -> tuple[F64, F64, F64]:
     return value + kept - paid, value + kept + paid, devices
 
 
-def micro_paid(f: Facts, rows: I64) -> dict[tuple[int, int], int | Fraction]:
-    """Return what each (lot, bid) of the chosen allocation rows comes to, exactly, in micro-units."""
-    hours = [int(h) if float(h).is_integer() else Fraction(float(h)) for h in f.book.hours]
-    total: dict[tuple[int, int], int | Fraction] = {}
-    columns = (f.lot[rows].tolist(), f.bid[rows].tolist(), f.period[rows].tolist(), f.devices[rows].tolist())
-    lease_price = f.price[f.lot[rows], np.maximum(f.period[rows], 0)].tolist()
-    sale_price = f.sale_price[f.lot[rows]].tolist()
-    for i, b, t, n, lease, sale in zip(*columns, lease_price, sale_price, strict=True):
-        total[i, b] = total.get((i, b), 0) + (sale * n if t < 0 else lease * n * hours[t])
-    return total
-
-
-def round_half_even(micro: int | Fraction, unit: int) -> int:
-    """Return micro-units in whole units of ``unit`` micro, half to even."""
-    return round(Fraction(micro) / unit) if micro % unit else int(micro // unit)
-
-
-def paid_minor(f: Facts) -> dict[tuple[int, int], int]:
-    """Return the payment due of each (lot, bid) in whole minor units."""
+def payments(f: Facts, rows: I64) -> tuple[I64, I64, list[int]]:
+    """Return lot, bid and what is due, in whole minor units, of each pair among the chosen allocation rows."""
+    lot, bid, period, devices = f.lot[rows], f.bid[rows], f.period[rows], f.devices[rows]
+    price = np.where(period < 0, f.sale_price[lot], f.price[lot, np.maximum(period, 0)])
+    hours = f.book.hours
+    whole = bool((hours == np.rint(hours)).all())
+    time = np.where(period < 0, 1.0, hours[np.maximum(period, 0)])
+    pair, of = np.unique(lot * len(f.limit) + bid, return_inverse=True)
     unit = 10 ** (6 - f.book.minor_digits)
-    return {
-        pair: round_half_even(micro, unit) for pair, micro in micro_paid(f, np.arange(len(f.lot))).items()
-    }
-
-
-def trade_keys(f: Facts) -> list[tuple[int, int]]:
-    """Return the (lot, bid) of each published trade."""
-    lots, bids = (
-        rows_of(f.clearing.trades["lot"], f.book.lots["lot"]),
-        rows_of(f.clearing.trades["bid"], f.book.bids["bid"]),
+    top = (
+        float(price.max(initial=0))
+        * float(devices.max(initial=0))
+        * float(time.max(initial=0.0))
+        * max(1, len(rows))
     )
-    return list(zip(lots.tolist(), bids.tolist(), strict=True))
+    if whole and top < 2.0**62:
+        micro = np.zeros(len(pair), dtype=np.int64)
+        np.add.at(micro, of.ravel(), price * devices * time.astype(np.int64))
+        down, rest = micro // unit, micro % unit
+        due = (down + ((rest * 2 > unit) | ((rest * 2 == unit) & (down % 2 == 1)))).tolist()
+    else:
+        exact: list[int | Fraction] = [0] * len(pair)
+        for p, cost, n, h in zip(
+            of.ravel().tolist(), price.tolist(), devices.tolist(), time.tolist(), strict=True
+        ):
+            exact[p] += cost * n * Fraction(h)
+        due = [round(Fraction(x) / unit) for x in exact]
+    return pair // len(f.limit), pair % len(f.limit), due
+
+
+def due_of_trades(f: Facts) -> I64:
+    """Return (trades,) the payment due of each published trade, whole minor units; 0 for a trade of nothing."""
+    lot, bid, due = payments(f, np.arange(len(f.lot)))
+    mine = pl.DataFrame(
+        {"lot": lot, "bid": bid, "due": due}, schema=dict.fromkeys(("lot", "bid", "due"), pl.Int64)
+    )
+    of_trade, of_bid = trade_keys(f)
+    table = pl.DataFrame({"lot": of_trade, "bid": of_bid}).join(
+        mine, on=["lot", "bid"], how="left", maintain_order="left"
+    )
+    return table["due"].fill_null(0).to_numpy()
+
+
+def trade_keys(f: Facts) -> tuple[I64, I64]:
+    """Return the lot and the bid of each published trade."""
+    trades = f.clearing.trades
+    return rows_of(trades["lot"], f.book.lots["lot"]), rows_of(trades["bid"], f.book.bids["bid"])
 
 
 def check_payments(f: Facts) -> Finding:
     """Compare every trade with price times devices times hours."""
-    trades, keys, paid = f.clearing.trades, trade_keys(f), paid_minor(f)
-    stated = dict(zip(keys, trades["payment_minor"].to_list(), strict=True))
-    for pair in paid.keys() | stated.keys():
-        if paid.get(pair) != stated.get(pair):
-            return (
-                f"lot {f.lot_name(pair[0])}, bid {f.bid_name(pair[1])}: {stated.get(pair)} stated, {paid.get(pair)} due",
-                "",
-            )
-    lots, bids = (
-        np.asarray([k[0] for k in keys], dtype=np.int64),
-        np.asarray([k[1] for k in keys], dtype=np.int64),
-    )
+    trades, (lots, bids) = f.clearing.trades, trade_keys(f)
+    pairs = len(np.unique(f.lot * len(f.limit) + f.bid))
+    stated, due = trades["payment_minor"].to_numpy(), due_of_trades(f)
+    wrong = np.flatnonzero(stated != due)
+    if len(wrong):
+        r = wrong[0]
+        return f"lot {f.lot_name(lots[r])}, bid {f.bid_name(bids[r])}: {stated[r]} stated, {due[r]} due", ""
+    keys = lots * len(f.limit) + bids
+    silent = np.setdiff1d(f.lot * len(f.limit) + f.bid, keys)
+    if len(silent):
+        i, b = silent[0] // len(f.limit), silent[0] % len(f.limit)
+        return f"lot {f.lot_name(i)}, bid {f.bid_name(b)}: no trade stated", ""
+    if trades.height != pairs:
+        return f"{trades.height} trades are stated, and there are {pairs}", ""
     for column, order in (
         ("seller", lots),
         ("accelerator", lots),
@@ -220,9 +277,9 @@ def check_payments(f: Facts) -> Finding:
         ("buyer", bids),
     ):
         own = (f.book.bids if column == "buyer" else f.book.lots)[column].gather(order)
-        wrong = trades.filter(pl.lit(own.alias("own")) != pl.col(column))
-        if wrong.height:
-            return f"{wrong['trade'][0]}: {column} is not that of its order", ""
+        strange = trades.filter(pl.lit(own.alias("own")) != pl.col(column))
+        if strange.height:
+            return f"{strange['trade'][0]}: {column} is not that of its order", ""
     window = (f.book.capacity > 0) @ f.book.hours
     time = np.where(f.period < 0, window[f.lot], f.book.hours[np.maximum(f.period, 0)])
     frame = pl.DataFrame({"lot": f.lot, "bid": f.bid, "n": f.devices, "dh": f.devices * time})
@@ -230,22 +287,18 @@ def check_payments(f: Facts) -> Finding:
     joined = trades.with_columns(l=pl.Series(lots), b=pl.Series(bids)).join(
         mine, left_on=["l", "b"], right_on=["lot", "bid"], how="left"
     )
-    wrong = joined.filter(
+    strange = joined.filter(
         (pl.col("devices_max") != pl.col("n")) | ((pl.col("device_hours") - pl.col("dh")).abs() > 0.5)
     )
-    if wrong.height:
-        return f"{wrong['trade'][0]}: its devices or device-hours are not those of the allocation", ""
-    return None, f"{trades.height} trades; {sum(stated.values())} minor units paid, and as much received"
+    if strange.height:
+        return f"{strange['trade'][0]}: its devices or device-hours are not those of the allocation", ""
+    return None, f"{trades.height} trades; {int(stated.sum())} minor units paid, and as much received"
 
 
 def welfare(f: Facts) -> float:
     """Return value of work + residual value - asks, micro."""
     value = (f.limit[:, None] * f.served * f.book.hours).sum()
-    window = (f.book.capacity > 0) @ f.book.hours
-    flexible = ~(f.whole | f.is_sale)
-    asked = (f.ask[flexible, None] * f.sold[flexible] * f.book.hours).sum() + (f.ask * f.quantity * window)[
-        f.whole
-    ].sum()
+    asked = float((f.ask * ~f.is_sale) @ (f.let @ f.book.hours))
     sale = ((f.residual - f.ask) * f.quantity.astype(np.float64))[f.is_sale].sum()
     return float(value - asked + sale)
 
@@ -267,6 +320,10 @@ def best_of_bids(f: Facts) -> F64:
     # lots for sale of one price, delivery and worth are one good; taken one by one they bound the same and need no pools
     for i in np.flatnonzero(f.is_sale & (most > 0)):
         reach = f.book.rate[f.book.bid_class, f.book.lot_class[i]]
+        if f.book.factor is not None:
+            reach = (
+                reach * f.book.factor[:, f.book.accelerators.index(str(f.book.lots["accelerator"][int(i)]))]
+            )
         may = reach > 0
         per_device = f.residual[i] - f.sale_price[i] + reach[may] * (saved[may] @ (f.book.capacity[i] > 0))
         best[may] += most[i] * np.maximum(0.0, per_device)
@@ -275,16 +332,18 @@ def best_of_bids(f: Facts) -> F64:
 
 def bound(f: Facts) -> float:
     """Return what no allocation can exceed, at the published prices: weak duality over single orders."""
-    return float(best_of_lots(f).sum() + best_of_bids(f).sum())
+    total = 0.0
+    for best, group in ((best_of_lots(f), f.book.lots["group"]), (best_of_bids(f), f.book.bids["group"])):
+        total += float(best[(group == "").to_numpy()].sum())
+        grouped = pl.DataFrame({"group": group, "best": best}).filter(pl.col("group") != "")
+        total += float(grouped.group_by("group").agg(pl.col("best").max())["best"].sum())
+    return total
 
 
 def surplus_of_lots(f: Facts) -> F64:
     """Return (lots,) what each lot earns above its ask, micro; a whole-window lot bears its ask over its whole window."""
     hourly = (f.price * f.sold * f.book.hours).sum(axis=1)
-    window = (f.book.capacity > 0) @ f.book.hours
-    asked = np.where(
-        f.whole, f.ask * f.quantity * window, (f.ask[:, None] * f.sold * f.book.hours).sum(axis=1)
-    )
+    asked = (f.ask[:, None] * f.let * f.book.hours).sum(axis=1)
     surplus: F64 = np.where(f.is_sale, (f.sale_price - f.ask) * f.quantity.astype(np.float64), hourly - asked)
     return surplus
 

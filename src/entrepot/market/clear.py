@@ -7,9 +7,12 @@ import time
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from entrepot.market import outcome
+from entrepot.market import outcome as tables
 from entrepot.market.certify import bound, orders_root, salts
+from entrepot.market.found import WORK_PRICES, Found
+from entrepot.market.goods import FLEXIBLE, Goods, goods
 from entrepot.market.placing import Ties
 from entrepot.market.pool import Pooled, pool
 from entrepot.market.price import Prices, middle, publish
@@ -17,16 +20,27 @@ from entrepot.market.records import Book, Certificate, Clearing
 from entrepot.market.rejected import rejected
 from entrepot.market.solve import Solved, solve
 from entrepot.market.split import split
+from entrepot.market.spot import clear_spot
+from entrepot.market.watch import Progress, Watch
 
 __all__ = ["clear"]
 
 
-def clear(book: Book) -> Clearing:
+def clear(
+    book: Book,
+    *,
+    seconds: float | None = None,
+    progress: Progress | None = None,
+    start: Clearing | None = None,
+) -> Clearing:
     """Find the allocation of greatest welfare, and the prices that prove it.
 
     Parameters
     ----------
     book : orders, rates and permits
+    seconds : after which stages that only make a result better stop
+    progress : told the stage, the welfare and the bound so far
+    start : an earlier clearing of nearly the same orders: its prices are where the search begins
 
     Returns
     -------
@@ -37,58 +51,94 @@ def clear(book: Book) -> Clearing:
     ------
     Unproven : the solver stopped without an optimum
     """
+    watch = Watch(seconds, progress)
     began = time.perf_counter()
-    pooled = pool(book)  # lots of one good, bids of one kind: one row each
-    solved = solve(pooled, book.hours)  # the only call into a solver
-    prices = _fair(pooled, solved, book)
-    lot_salts, bid_salts = (
-        salts(book.seed, book.lots["lot"].to_list()),
-        salts(book.seed, book.bids["bid"].to_list()),
+    of_book = goods(book)
+    found = (
+        _coupled(book, of_book)
+        if _ties(book, of_book)
+        else clear_spot(book, of_book, watch, _near(of_book, start))
     )
-    placed = split(book, pooled, solved, prices, Ties(_rank(lot_salts), _rank(bid_salts)))
-    seconds = time.perf_counter() - began
+    took = time.perf_counter() - began
 
-    of_lots, of_bids = outcome.sold(pooled, placed), outcome.served(book, pooled, placed)
-    welfare = round(outcome.welfare(book, placed, of_lots, of_bids))
-    most = max(welfare, math.ceil(bound(pooled, prices, book.hours)))
-    table = outcome.price_table(book, pooled, prices, of_lots)
+    out = tables.outcome(book, of_book, found.placed, found.committed)
+    welfare = round(tables.welfare(book, found.placed, out))
+    most = max(welfare, math.ceil(bound(book, of_book, found.prices, found.work)))
+    watch.tell("found", welfare, most)
+    prices = tables.price_table(book, of_book, found.prices, out.let)
     certificate = Certificate(
-        lease_price_micro=table.filter(pl.col("period").is_not_null()).select(
+        lease_price_micro=prices.filter(pl.col("period").is_not_null()).select(
             "pool", "period", "price_micro"
         ),
-        sale_price_micro=table.filter(pl.col("period").is_null()).select("pool", "price_micro"),
-        work_price_micro=_work_prices(book, pooled, prices),
+        sale_price_micro=prices.filter(pl.col("period").is_null()).select("pool", "price_micro"),
+        work_price_micro=found.work,
         welfare_micro=welfare,
         bound_micro=most,
         gap=(most - welfare) / most if most else 0.0,
         orders_root=orders_root(book),
+        searched_bound_micro=None if found.searched_bound is None else math.ceil(found.searched_bound),
     )
     return Clearing(
         book=book,
-        pools=pooled.pools,
+        pools=of_book.pools,
         lot_pool=pl.DataFrame(
             {
                 "lot": book.lots["lot"],
-                "pool": pooled.lot_pool,
-                "committed": of_lots.max(axis=1, initial=0).astype(np.int64),
+                "pool": of_book.lot_pool,
+                "committed": out.let.max(axis=1, initial=0).astype(np.int64),
             }
         ),
-        prices=table,
-        allocation=outcome.allocation(book, placed),
-        work=outcome.work(book, of_bids),
-        trades=outcome.trades(book, pooled, prices, placed),
-        rejected=rejected(book, pooled, prices, of_lots, of_bids),
+        prices=prices,
+        allocation=tables.allocation(book, found.placed),
+        work=tables.work(book, out.served),
+        trades=tables.trades(book, of_book, found.prices, found.placed),
+        rejected=rejected(book, of_book, found.prices, out),
         certificate=certificate,
-        solve_seconds=seconds,
+        solve_seconds=took,
+        make_whole=tables.make_whole(book, of_book, found.prices, out),
     )
 
 
-def _fair(pooled: Pooled, solved: Solved, book: Book) -> Prices:
+def _ties(book: Book, of_book: Goods) -> bool:
+    """Say whether any order ties periods together."""
+    constant = (of_book.lot_mode != FLEXIBLE) & (of_book.usable > 0).any(axis=1)
+    bids = book.bids
+    grouped = bool((bids["group"] != "").any() or (book.lots["group"] != "").any())
+    long = bool(bids["term"].any() or bids["total_mtok"].is_finite().any())
+    return bool(constant.any()) or long or (grouped and book.periods.height > 1)
+
+
+def _near(of_book: Goods, start: Clearing | None) -> NDArray[np.float64] | None:
+    """Return (pools, periods) the lease prices of an earlier clearing, where it has the same pools."""
+    if start is None or start.pools["label"].to_list() != of_book.pools["label"].to_list():
+        return None
+    price: NDArray[np.float64] = np.zeros(of_book.offered.shape, dtype=np.float64)
+    periods = of_book.offered.shape[1]
+    table = start.certificate.lease_price_micro.filter(pl.col("period") < periods)
+    price[table["pool"].to_numpy(), table["period"].to_numpy()] = table["price_micro"].to_numpy()
+    return price
+
+
+def _coupled(book: Book, of_book: Goods) -> Found:
+    """Clear a book with orders for a whole window, or for good: one program over all periods that they tie."""
+    pooled = pool(book, of_book)
+    solved = solve(pooled, book.hours)
+    prices, work = _fair(pooled, solved, book)
+    ranks = (
+        _rank(salts(book.seed, book.lots["lot"].to_list())),
+        _rank(salts(book.seed, book.bids["bid"].to_list())),
+    )
+    return Found(prices, split(book, pooled, solved, prices, Ties(*ranks)), work)
+
+
+def _fair(pooled: Pooled, solved: Solved, book: Book) -> tuple[Prices, pl.DataFrame]:
     """Return prices in the middle of what is valid, if they prove as much as the solver's own."""
-    own = publish(pooled, solved)
-    fair = publish(pooled, solved, middle(pooled, solved))
-    of_own, of_fair = bound(pooled, own, book.hours), bound(pooled, fair, book.hours)
-    return fair if of_fair <= of_own + 1e-7 * abs(of_own) else own
+    own, fair = publish(pooled, solved), publish(pooled, solved, middle(pooled, solved))
+    of_own, of_fair = _work_prices(book, pooled, own), _work_prices(book, pooled, fair)
+    least = bound(book, pooled, own, of_own)
+    if bound(book, pooled, fair, of_fair) <= least + 1e-7 * abs(least):
+        return fair, of_fair
+    return own, of_own
 
 
 def _rank(salt: list[bytes]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -103,5 +153,6 @@ def _work_prices(book: Book, pooled: Pooled, prices: Prices) -> pl.DataFrame:
     of_bid = prices.work[pooled.bid_group]
     bid, period = np.nonzero(pooled.group_buys[pooled.bid_group][:, None] & (book.demand > 0))
     return pl.DataFrame(
-        {"bid": book.bids["bid"].gather(bid), "period": period, "price_micro": of_bid[bid, period]}
+        {"bid": book.bids["bid"].gather(bid), "period": period, "price_micro": of_bid[bid, period]},
+        schema=dict(WORK_PRICES),
     )

@@ -34,16 +34,19 @@ class Facts:
     ----------
     lot, bid, period, devices : (rows,) allocation; period -1 for a sale
     is_sale, whole : (lots,)
-    usable : (lots, periods) whole blocks that can be sold; one quantity for constant lots
-    sold : (lots, periods) devices sold, a sale in each period of its window
-    quantity : (lots,) the most devices of a lot in a period
+    usable : (lots, periods) whole blocks that can be sold; one quantity for constant lots; 0 while a lot waits
+    sold : (lots, periods) devices that bids have, a sale in each period of its window
+    let : (lots, periods) devices that a lot lets, and bears its ask on: whole blocks, at least its least quantity; of a
+        constant lot its one quantity
+    quantity : (lots,) the most devices that a lot lets in a period
+    made_whole : (lots,) micro-units that the lot gets from the fee
     price : (lots, periods) lease price of the lot's pool; 0 for sale lots
     sale_price : (lots,)
     rate : (rows,) Mtok per device-hour of each row
     done, leased : (bids, periods) Mtok per hour that all its devices, or its leased devices, can do
     served : (bids, periods) at most the demand
     buys : (bids,) has an edge to a lot for sale
-    cost : (bid classes, periods) least lawful lease cost of a Mtok, micro; inf where there is none
+    cost : (bids, periods) least lawful lease cost of a Mtok, micro; inf where there is none
     mu : (bids, periods) marginal value of demand, micro per Mtok: published, and at least limit - cost
     """
 
@@ -56,7 +59,9 @@ class Facts:
     whole: Mask
     usable: I64
     sold: I64
+    let: I64
     quantity: I64
+    made_whole: F64
     price: I64
     sale_price: I64
     rate: F64
@@ -122,6 +127,7 @@ def fault_of_shape(c: Clearing) -> str | None:
         ),
         "allocation rows": (c.allocation.select("lot", "bid", "period").n_unique(), c.allocation.height),
         "trades": (c.trades.select("lot", "bid").n_unique(), c.trades.height),
+        "lots made whole": (c.make_whole.select("order", "side").n_unique(), c.make_whole.height),
         "work rows": (c.work.select("bid", "period").n_unique(), c.work.height),
     }
     for what, (found, expected) in counts.items():
@@ -132,8 +138,17 @@ def fault_of_shape(c: Clearing) -> str | None:
         or (book.capacity < 0).any()
         or not (book.demand >= 0).all()
         or not (book.hours > 0).all()
+        or (book.lots["slice"] < 1).any()
+        or (book.lots["block"] % book.lots["slice"] != 0).any()
+        or (book.lots["min_fill"] < 0).any()
+        or not book.bids["min_share"].is_between(0, 1).all()
+        or not (book.bids["total_mtok"] >= 0).all()
     ):
-        return "the book has a block below 1, a negative capacity or demand, or a period without hours"
+        return "the book has a block, slice, least quantity, share, capacity or demand that cannot be, or a period without hours"
+    if book.factor is not None and (
+        book.factor.shape != (book.bids.height, len(book.accelerators)) or not (book.factor > 0).all()
+    ):
+        return "the private yields are not one number above 0 for each bid and accelerator"
     if not np.isfinite(book.demand).all() or not np.isfinite(book.rate).all() or (book.rate < 0).any():
         return "the book has a demand or rate that is not a finite number >= 0"
     known = {"lot": book.lots["lot"].implode(), "bid": book.bids["bid"].implode()}
@@ -178,27 +193,30 @@ def facts(c: Clearing) -> Facts:
     whole = book.lots["whole"].to_numpy() & ~is_sale
     block = book.lots["block"].to_numpy()
     usable = book.capacity - book.capacity % block[:, None]
-    for i in np.flatnonzero(is_sale | whole):
-        window = book.capacity[i] > 0
-        usable[i, window] = usable[i, window].min(initial=np.iinfo(np.int64).max) if window.any() else 0
+    licence = book.lots["waits_for"]
+    usable[((licence != "") & ~licence.is_in(list(book.granted))).to_numpy()] = 0
+    constant = np.flatnonzero(is_sale | whole)
+    inside = book.capacity[constant] > 0
+    top = np.iinfo(np.int64).max
+    least = np.where(inside, usable[constant], top).min(axis=1, initial=top)
+    usable[constant] = np.where(inside, least[:, None], 0)
 
     lot, bid = rows_of(c.allocation["lot"], book.lots["lot"]), rows_of(c.allocation["bid"], book.bids["bid"])
     period = c.allocation["period"].cast(pl.Int64).fill_null(-1).to_numpy()
     devices = c.allocation["devices"].to_numpy()
     rate = book.rate[book.bid_class[bid], book.lot_class[lot]]
+    chip = book.lots["accelerator"].rank("dense").to_numpy().astype(np.int64) - 1
+    if book.factor is not None:
+        rate = rate * book.factor[bid, chip[lot]]
     lease = period >= 0
-    sold, done, leased = (
-        np.zeros((lots, periods), dtype=np.int64),
-        np.zeros((bids, periods)),
-        np.zeros((bids, periods)),
-    )
-    np.add.at(sold, (lot[lease], period[lease]), devices[lease])
-    np.add.at(leased, (bid[lease], period[lease]), (devices * rate)[lease])
-    done += leased
-    for r in np.flatnonzero(~lease):
-        window = book.capacity[lot[r]] > 0
-        sold[lot[r], window] += devices[r]
-        done[bid[r], window] += devices[r] * rate[r]
+    sold = _total(lot[lease], period[lease], devices[lease], (lots, periods)).astype(np.int64)
+    leased = _total(bid[lease], period[lease], (devices * rate)[lease], (bids, periods))
+    done = leased.copy()
+    good = np.flatnonzero(~lease)
+    window = book.capacity[lot[good]] > 0
+    np.add.at(sold, lot[good], devices[good][:, None] * window)
+    np.add.at(done, bid[good], (devices * rate)[good][:, None] * window)
+    let = _let(book, usable, sold, constant, c.lot_pool)
 
     number = (
         c.lot_pool.join(book.lots.select("lot").with_row_index("row"), on="lot")
@@ -226,7 +244,7 @@ def facts(c: Clearing) -> Facts:
     sale_class = np.zeros(book.rate.shape[1], dtype=np.bool_)
     sale_class[book.lot_class[is_sale & (usable > 0).any(axis=1)]] = True
     buys: Mask = np.asarray(((book.rate > 0) & sale_class).any(axis=1))
-    cost = _least_cost(book, usable, price, is_sale)
+    cost = _least_cost(book, usable, price, is_sale, chip)
     limit = book.bids["limit_micro"].to_numpy().astype(np.float64)
     work = c.certificate.work_price_micro
     published = _at(work, rows_of(work["bid"], book.bids["bid"]), (bids, periods))
@@ -240,7 +258,9 @@ def facts(c: Clearing) -> Facts:
         whole=whole,
         usable=usable,
         sold=sold,
-        quantity=sold.max(axis=1, initial=0),
+        let=let,
+        quantity=let.max(axis=1, initial=0),
+        made_whole=_made_whole(c),
         price=price,
         sale_price=np.where(is_sale, of_sale[number], 0),
         rate=rate,
@@ -249,23 +269,88 @@ def facts(c: Clearing) -> Facts:
         served=np.minimum(done, book.demand),
         buys=buys[book.bid_class],
         cost=cost,
-        mu=np.maximum(np.maximum(0.0, published), limit[:, None] - cost[book.bid_class]),
+        mu=np.maximum(np.maximum(0.0, published), limit[:, None] - cost),
     )
 
 
-def _least_cost(book: Book, usable: I64, price: I64, is_sale: Mask) -> F64:
-    """Return (bid classes, periods) the least price of a Mtok over lots that lease in the period."""
-    cost = np.full((len(book.rate), usable.shape[1]), np.inf)
+def _total(row: I64, column: I64, value: NDArray[np.generic], shape: tuple[int, int]) -> F64:
+    """Return a (rows, columns) array of sums."""
+    flat = np.bincount(row * shape[1] + column, value, minlength=shape[0] * shape[1])
+    total: F64 = flat.astype(np.float64).reshape(shape)
+    return total
+
+
+def _let(book: Book, usable: I64, sold: I64, constant: I64, lot_pool: pl.DataFrame) -> I64:
+    """Return (lots, periods) what lots let, given what of them is used."""
+    block = book.lots["block"].to_numpy()[:, None]
+    let = sold.copy()
+    if len(constant):
+        stated = rows_of(book.lots["lot"], lot_pool["lot"])
+        one = lot_pool["committed"].to_numpy()[stated][constant]
+        let[constant] = np.maximum(one, sold[constant].max(axis=1, initial=0))[:, None] * (
+            usable[constant] > 0
+        )
+    least = np.minimum(book.lots["min_fill"].to_numpy()[:, None], usable)
+    up = np.maximum(let + (-let) % block, least + (-least) % block)
+    return np.where(let > 0, up, 0)
+
+
+def _made_whole(c: Clearing) -> F64:
+    """Return (lots,) what each gets from the fee, micro."""
+    own = c.make_whole.filter(pl.col("side") == "lot")
+    amount = np.zeros(c.book.lots.height)
+    amount[rows_of(own["order"], c.book.lots["lot"])] = own["amount_minor"].to_numpy()
+    return amount * 10.0 ** (6 - c.book.minor_digits)
+
+
+def _least_cost(book: Book, usable: I64, price: I64, is_sale: Mask, chip: I64) -> F64:
+    """Return (bids, periods) the least price of a Mtok over lots that lease in the period."""
+    cost = np.full((book.bids.height, usable.shape[1]), np.inf)
+    kinds = np.full(book.rate.shape[1], -1, dtype=np.int64)
+    kinds[book.lot_class] = chip
+    firm = np.where(book.bids["one_pool"], book.bids["min_share"], 0.0)
     for t in range(usable.shape[1]):
         offering = np.flatnonzero((usable[:, t] > 0) & ~is_sale)
         lowest = np.full(book.rate.shape[1], np.inf)
-        np.minimum.at(lowest, book.lot_class[offering], price[offering, t].astype(np.float64))
+        lowest[book.lot_class[offering]] = price[
+            offering, t
+        ]  # a class is in one pool, and a pool has one price
         there = (book.rate > 0) & np.isfinite(lowest)
-        per_work = np.divide(
-            np.where(np.isfinite(lowest), lowest, 0.0),
-            book.rate,
-            out=np.full(book.rate.shape, np.inf),
-            where=there,
+        per_work = np.full(book.rate.shape, np.inf)
+        np.divide(np.where(np.isfinite(lowest), lowest, 0.0), book.rate, out=per_work, where=there)
+        if book.factor is None:
+            cost[:, t] = per_work.min(axis=1, initial=np.inf)[book.bid_class]
+        else:
+            for j in range(book.factor.shape[1]):
+                of_chip = per_work[:, kinds == j].min(axis=1, initial=np.inf)
+                np.minimum(cost[:, t], of_chip[book.bid_class] / book.factor[:, j], out=cost[:, t])
+        _without_small_pools(
+            book, cost[:, t], per_work, usable[:, t] * ~is_sale, kinds, firm * book.demand[:, t]
         )
-        cost[:, t] = per_work.min(axis=1, initial=np.inf)
     return cost
+
+
+def _without_small_pools(book: Book, cost: F64, per_work: F64, usable: I64, kinds: I64, least: F64) -> None:
+    """For bids that want one pool or nothing, leave out pools too small for the least that they accept; in place."""
+    if not (least > 0).any():
+        return
+    # a good may be several classes; all of them together are the most that it can give: classes alike in law and rate
+    _, good = np.unique(np.vstack([book.rate, kinds]).T, axis=0, return_inverse=True)
+    site = (
+        book.lots.select(pl.struct("accelerator", "site", "provenance").rank("dense")).to_series().to_numpy()
+    )
+    where = np.zeros(book.rate.shape[1], dtype=np.int64)
+    where[book.lot_class] = site
+    _, good = np.unique(np.stack([good.ravel(), where], axis=1), axis=0, return_inverse=True)
+    good = good.ravel()
+    of_class = np.bincount(book.lot_class, usable, minlength=book.rate.shape[1])
+    most = np.bincount(good, of_class)[good]
+    reach = np.where(np.isfinite(per_work), book.rate * most, np.inf)
+    smallest = reach.min(axis=1, initial=np.inf)[book.bid_class]
+    if book.factor is not None:
+        smallest = smallest * book.factor.min(axis=1)
+    for b in np.flatnonzero((least > 0) & (least > smallest * (1 - 1e-9))):
+        c = book.bid_class[b]
+        own = np.ones(len(kinds)) if book.factor is None else book.factor[b, np.maximum(kinds, 0)]
+        fits = reach[c] * own >= least[b] * (1 - 1e-9)
+        cost[b] = (per_work[c] / own)[fits].min(initial=np.inf)

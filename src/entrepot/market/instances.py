@@ -30,6 +30,11 @@ class Shape:
     blocks : node sizes among which each lot draws its own
     whole_share, sale_share : share of the lots that are for their whole window, or for sale
     size_median : median devices of a lot
+    all_or_none_share, one_pool_share, min_share_share : shares of the bids with that rule; the least share is drawn
+    min_fill_share, lot_all_or_none_share : shares of the lots that let a drawn part of their quantity at least, or all
+    private_sigma : spread (log) of private yields around the rates of a bid's class; 0: none
+    shared_nodes : several bids may share a node, by the minute: capacity counts device-minutes per hour
+    group_share : share of the bids that are one of two alternatives
     ticks : asks and limits are rounded to so many distinct steps; 0 for none (every order has its own price)
     """
 
@@ -47,9 +52,17 @@ class Shape:
     sale_share: float = 0.0
     size_median: float = 100.0
     ticks: int = 0
+    all_or_none_share: float = 0.0
+    one_pool_share: float = 0.0
+    min_share_share: float = 0.0
+    min_fill_share: float = 0.0
+    lot_all_or_none_share: float = 0.0
+    private_sigma: float = 0.0
+    shared_nodes: bool = False
+    group_share: float = 0.0
 
 
-def instance(shape: Shape, seed: int = 0) -> Book:
+def instance(shape: Shape, seed: int = 0) -> Book:  # noqa: PLR0915 - one draw after the other
     """Return a synthetic order book of this shape; the same seed gives the same book."""
     rng = np.random.default_rng(seed)
     n_lots = max(1, round(shape.orders * shape.lots_share))
@@ -109,6 +122,21 @@ def instance(shape: Shape, seed: int = 0) -> Book:
             price = np.maximum(1, np.rint(price / step)) * step
         return np.rint(price * MICRO).astype(np.int64)
 
+    per_device = 60 if shape.shared_nodes else 1
+    rules = np.random.default_rng([seed, 1])  # a stream of its own: rules change no other draw
+    fill = np.where(rules.random(n_lots) < shape.min_fill_share, rules.random(n_lots) * size, 0)
+    fill = np.where(rules.random(n_lots) < shape.lot_all_or_none_share, size, fill)
+    share = np.where(rules.random(n_bids) < shape.min_share_share, rules.random(n_bids), 0.0)
+    share = np.where(rules.random(n_bids) < shape.all_or_none_share, 1.0, share)
+    one_pool = rules.random(n_bids) < shape.one_pool_share
+    group = [""] * n_bids
+    for b in np.flatnonzero(rules.random(n_bids // 2) < shape.group_share).tolist():
+        group[2 * b] = group[2 * b + 1] = f"either-{b}"
+    factor = None
+    if shape.private_sigma:
+        factor = rules.lognormal(0.0, shape.private_sigma, (n_bids, len(np.unique(chip))))
+    ask = ask / np.where(sale, 1, per_device)
+
     lots = pl.DataFrame(
         {
             "lot": [f"lot-{i:07d}" for i in range(n_lots)],
@@ -117,10 +145,12 @@ def instance(shape: Shape, seed: int = 0) -> Book:
             "site": [f"site-{s:02d}" for s in site],
             "kind": np.where(sale, "sale", "lease"),
             "provenance": [f"made for site-{s:02d}" for s in site],
-            "block": block,
+            "block": block * per_device,
             "ask_micro": micro(ask),
             "residual_micro": residual,
             "whole": whole,
+            "slice": np.ones(n_lots, dtype=np.int64) if shape.shared_nodes else block,
+            "min_fill": (fill * per_device).astype(np.int64),
         }
     )
     bids = pl.DataFrame(
@@ -129,6 +159,9 @@ def instance(shape: Shape, seed: int = 0) -> Book:
             "buyer": [f"buyer-{b}-{i % 89:02d}" for i, b in enumerate(buyer)],
             "service": [f"service-{s:02d}" for s in service],
             "limit_micro": micro(limit),
+            "min_share": share,
+            "one_pool": one_pool,
+            "group": group,
         }
     )
     lot_index, bid_index = np.meshgrid(np.arange(len(kinds)), np.arange(len(wants)))
@@ -157,11 +190,12 @@ def instance(shape: Shape, seed: int = 0) -> Book:
         seed=f"synthetic-{seed}",
         periods=periods,
         lots=lots,
-        capacity=capacity,
+        capacity=capacity * per_device,
         bids=bids,
         demand=demand,
         lot_class=lot_class.astype(np.int64).ravel(),
         bid_class=bid_class.astype(np.int64).ravel(),
-        rate=rate,
+        rate=rate / per_device,
+        factor=factor,
         permits=permits,
     )

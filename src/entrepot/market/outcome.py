@@ -6,6 +6,7 @@ buyer pays is what the seller receives.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeAlias
 
@@ -13,12 +14,22 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from entrepot.market.pool import FLEXIBLE, Pooled
+from entrepot.market.goods import FLEXIBLE, SALE, WHOLE, Goods
 from entrepot.market.price import Prices
-from entrepot.market.records import Book
+from entrepot.market.records import MAKE_WHOLE, Book
 from entrepot.market.split import FOR_GOOD, Placed
 
-__all__ = ["allocation", "price_table", "served", "sold", "trades", "welfare", "work"]
+__all__ = [
+    "Outcome",
+    "allocation",
+    "make_whole",
+    "outcome",
+    "price_table",
+    "rates_of",
+    "trades",
+    "welfare",
+    "work",
+]
 
 F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
@@ -26,46 +37,108 @@ I64: TypeAlias = NDArray[np.int64]
 _EXACT = 2**62
 
 
-def served(book: Book, pooled: Pooled, placed: Placed) -> F64:
-    """Return (bids, periods) Mtok per hour that the placed devices do, at most the demand."""
-    done = np.zeros(book.demand.shape)
-    rate = book.rate[book.bid_class[placed.bid], book.lot_class[placed.lot]] * placed.devices
-    lease = placed.period != FOR_GOOD
-    np.add.at(done, (placed.bid[lease], placed.period[lease]), rate[lease])
-    owned = pooled.usable[placed.lot[~lease]] > 0
-    np.add.at(done, placed.bid[~lease], rate[~lease][:, None] * owned)
-    return np.minimum(done, book.demand)
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What follows from what is placed.
+
+    Attributes
+    ----------
+    used : (lots, periods) devices that bids have of a lot; a sale's in each period of its window
+    let : (lots, periods) devices that the lot lets: whole blocks, at least its least quantity, and for a constant lot one
+        quantity in its window
+    served : (bids, periods) Mtok per hour that the placed devices do, at most the demand
+    """
+
+    used: I64
+    let: I64
+    served: F64
 
 
-def sold(pooled: Pooled, placed: Placed) -> I64:
-    """Return (lots, periods) devices of each lot that are sold; a constant lot's one quantity all over its window."""
-    total = np.zeros(pooled.usable.shape, dtype=np.int64)
+def rates_of(book: Book, lot: I64, bid: I64) -> F64:
+    """Return (rows,) Mtok per device-hour of a bid on a lot, private yields included."""
+    rate: F64 = book.rate[book.bid_class[bid], book.lot_class[lot]]
+    if book.factor is None:
+        return rate
+    chips = {name: j for j, name in enumerate(book.accelerators)}
+    chip = book.lots["accelerator"].replace_strict(chips, return_dtype=pl.Int64).to_numpy()
+    own: F64 = rate * book.factor[bid, chip[lot]]
+    return own
+
+
+def outcome(book: Book, goods: Goods, placed: Placed, committed: I64 | None = None) -> Outcome:
+    """Work out what lots let and bids are served.
+
+    Parameters
+    ----------
+    committed : (lots,) the one quantity of whole-window lots, where it is not the most that is used
+    """
     lease = placed.period != FOR_GOOD
-    np.add.at(total, (placed.lot[lease], placed.period[lease]), placed.devices[lease])
-    good = np.bincount(placed.lot[~lease], placed.devices[~lease], minlength=len(total)).astype(np.int64)
-    total += good[:, None] * (pooled.usable > 0)
-    constant = pooled.lot_mode != FLEXIBLE
-    total[constant] = total[constant].max(axis=1, initial=0)[:, None] * (pooled.usable[constant] > 0)
+    shape = goods.usable.shape
+    used = _summed(placed.lot[lease], placed.period[lease], placed.devices[lease], shape).astype(np.int64)
+    rate = rates_of(book, placed.lot, placed.bid) * placed.devices
+    done = _summed(placed.bid[lease], placed.period[lease], rate[lease], book.demand.shape)
+    if not lease.all():
+        good = np.bincount(placed.lot[~lease], placed.devices[~lease], minlength=len(used)).astype(np.int64)
+        used += good[:, None] * (goods.usable > 0)
+        np.add.at(done, placed.bid[~lease], rate[~lease][:, None] * (goods.usable[placed.lot[~lease]] > 0))
+    block = book.lots["block"].to_numpy()[:, None]
+    fill = np.minimum(book.lots["min_fill"].to_numpy()[:, None], goods.usable)
+    constant = goods.lot_mode != FLEXIBLE
+    let = used.copy()
+    if constant.any():
+        most = used[constant].max(axis=1, initial=0)
+        if committed is not None:
+            most = np.where(goods.lot_mode[constant] == WHOLE, np.maximum(most, committed[constant]), most)
+        let[constant] = most[:, None] * (goods.usable[constant] > 0)
+    let = np.where(let > 0, np.maximum(-(-let // block) * block, -(-fill // block) * block), 0)
+    return Outcome(used, let, np.minimum(done, book.demand))
+
+
+def _summed(row: I64, column: I64, value: NDArray[Any], shape: tuple[int, ...]) -> F64:
+    """Add values up into an array of this shape."""
+    flat = np.bincount(row * shape[1] + column, value, minlength=shape[0] * shape[1])
+    total: F64 = flat.astype(np.float64).reshape(shape)
     return total
 
 
-def welfare(book: Book, placed: Placed, of_lots: I64, of_bids: F64) -> float:
+def welfare(book: Book, placed: Placed, o: Outcome) -> float:
     """Return value of work + residual value - asks, micro-units."""
     limit, ask = book.bids["limit_micro"].to_numpy(), book.lots["ask_micro"].to_numpy()
-    value = (limit[:, None] * of_bids * book.hours).sum()
+    value = float(limit @ (o.served @ book.hours))
     for_sale = (book.lots["kind"] == "sale").to_numpy()
-    rented = (ask[~for_sale, None] * of_lots[~for_sale] * book.hours).sum()
+    rented = float(np.where(for_sale, 0, ask) @ (o.let @ book.hours))
     good = placed.period == FOR_GOOD
     kept = (book.lots["residual_micro"].to_numpy() - ask)[placed.lot[good]] * placed.devices[good].astype(
         np.float64
     )
-    return float(value - rented + kept.sum())
+    return value - rented + float(kept.sum())
 
 
-def price_table(book: Book, pooled: Pooled, prices: Prices, of_lots: I64) -> pl.DataFrame:
+def make_whole(book: Book, goods: Goods, prices: Prices, o: Outcome) -> pl.DataFrame:
+    """Return what lots would lose at the prices, in whole minor units, rounded up; as `Clearing.make_whole`.
+
+    A lot by the hour is made whole hour by hour, any other over its window.
+    """
+    ask = book.lots["ask_micro"].to_numpy().astype(np.float64)
+    price = prices.lease[goods.lot_pool]
+    loss = (ask[:, None] * o.let - price * o.used.astype(np.float64)) * book.hours
+    lot = np.where(goods.lot_mode == FLEXIBLE, np.maximum(0.0, loss).sum(axis=1), loss.sum(axis=1))
+    sale = goods.lot_mode == SALE
+    lot[sale] = ((ask - prices.sale[goods.lot_pool]) * o.used.max(axis=1, initial=0))[sale]
+    unit = 10 ** (6 - book.minor_digits)
+    due = np.ceil(lot / unit - 1e-9).astype(np.int64)
+    rows = np.flatnonzero(due > 0)
+    return pl.DataFrame(
+        {"order": book.lots["lot"].gather(rows), "side": ["lot"] * len(rows), "amount_minor": due[rows]},
+        schema=dict(MAKE_WHOLE),
+    )
+
+
+def price_table(book: Book, pooled: Goods, prices: Prices, of_lots: I64) -> pl.DataFrame:
     """Return the prices of each pool, period by period; as `Clearing.prices`."""
-    supplied = np.zeros(pooled.offered.shape, dtype=np.int64)
-    np.add.at(supplied, pooled.lot_pool, of_lots)
+    supplied: I64 = np.zeros(pooled.offered.shape, dtype=np.int64)
+    for t in range(pooled.offered.shape[1]):
+        supplied[:, t] = np.bincount(pooled.lot_pool, of_lots[:, t], minlength=len(supplied))
     pool, period = np.nonzero((pooled.offered > 0) & ~pooled.is_sale[:, None])
     for_sale = np.flatnonzero(pooled.is_sale & (pooled.offered > 0).any(axis=1))
     lease = pl.DataFrame(
@@ -128,7 +201,7 @@ def work(book: Book, of_bids: F64) -> pl.DataFrame:
     )
 
 
-def trades(book: Book, pooled: Pooled, prices: Prices, placed: Placed) -> pl.DataFrame:
+def trades(book: Book, pooled: Goods, prices: Prices, placed: Placed) -> pl.DataFrame:
     """Return one trade per lot and bid, with its payment in whole minor units; as `Clearing.trades`."""
     good = placed.period == FOR_GOOD
     t = np.where(good, 0, placed.period)
@@ -144,7 +217,9 @@ def trades(book: Book, pooled: Pooled, prices: Prices, placed: Placed) -> pl.Dat
     else:
         time = np.where(good, 1, hours[t])
         amount = np.add.reduceat(_product(price, placed.devices, time), begin)
-        of_window = np.where(good, (pooled.usable > 0)[placed.lot] @ hours, hours[t])
+        of_window = hours[t]
+        if good.any():
+            of_window = np.where(good, (pooled.usable > 0)[placed.lot] @ hours, hours[t])
         device_hours = np.add.reduceat(placed.devices * of_window, begin)
         most = np.maximum.reduceat(placed.devices, begin)
     minor = _half_even(amount, 10 ** (6 - book.minor_digits))
@@ -152,9 +227,10 @@ def trades(book: Book, pooled: Pooled, prices: Prices, placed: Placed) -> pl.Dat
     mean = _half_even(amount, np.maximum(units, 1)) if len(begin) else amount
     width = max(4, len(str(len(begin))))
     lots, bids = book.lots[lot], book.bids[bid]
+    number = pl.int_range(1, len(begin) + 1, eager=True)
     return pl.DataFrame(
         {
-            "trade": [f"trade-{i:0{width}d}" for i in range(1, len(begin) + 1)],
+            "trade": "trade-" + number.cast(pl.String).str.zfill(width),
             "lot": lots["lot"],
             "seller": lots["seller"],
             "bid": bids["bid"],
@@ -164,11 +240,19 @@ def trades(book: Book, pooled: Pooled, prices: Prices, placed: Placed) -> pl.Dat
             "kind": lots["kind"],
             "provenance": lots["provenance"],
             "devices_max": most,
-            "device_hours": np.array([round(v) for v in device_hours], dtype=np.int64),
-            "payment_minor": np.array([int(v) for v in minor], dtype=np.int64),
-            "unit_price_micro": np.array([int(v) for v in mean], dtype=np.int64),
+            "device_hours": _rounded(device_hours),
+            "payment_minor": _rounded(minor),
+            "unit_price_micro": _rounded(mean),
         }
     )
+
+
+def _rounded(values: NDArray[Any]) -> I64:
+    """Return whole numbers, from any kind of exact ones."""
+    if values.dtype != object:
+        whole: I64 = np.rint(values).astype(np.int64)
+        return whole
+    return np.array([round(v) for v in values], dtype=np.int64)
 
 
 def _whole_hours(hours: F64) -> NDArray[Any]:

@@ -21,8 +21,8 @@ from entrepot.market.checks_money import (
     best_of_bids,
     best_of_lots,
     buyer_surplus,
-    micro_paid,
-    round_half_even,
+    payments,
+    seller_loss,
     surplus_of_lots,
 )
 from entrepot.market.facts import MICRO_ROOM, RELATIVE, Facts, Finding, facts, fault_of_shape
@@ -36,6 +36,7 @@ I64: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_]
 
 
+_PLAIN = 1.0 + 1e-6  # of a price's rounding: a gain that nobody can miss
 _COLUMNS = {"check": pl.String, "ok": pl.Boolean, "detail": pl.String}
 
 
@@ -67,10 +68,7 @@ def verify_participant(clearing: Clearing, party: str) -> Verification:
     f = facts(clearing)
     lots, bids = (book.lots["seller"] == party).to_numpy(), (book.bids["buyer"] == party).to_numpy()
     rows = np.flatnonzero(lots[f.lot] | bids[f.bid])
-    paid = {
-        pair: round_half_even(micro, 10 ** (6 - book.minor_digits))
-        for pair, micro in micro_paid(f, rows).items()
-    }
+    paid = {(i, b): n for i, b, n in zip(*(list(x) for x in payments(f, rows)), strict=True)}
     found = {
         "my orders are in the hash tree": _check_tree(f, lots, bids),
         "my devices are whole blocks within my offer": _check_devices(f, lots, rows),
@@ -125,14 +123,14 @@ def _check_tree(f: Facts, lots: Mask, bids: Mask) -> Finding:
 
 
 def _check_devices(f: Facts, lots: Mask, rows: I64) -> Finding:
-    block = f.book.lots["block"].to_numpy()[f.lot[rows]]
+    block = f.book.lots["slice"].to_numpy()[f.lot[rows]]
     wrong = rows[(f.devices[rows] <= 0) | (f.devices[rows] % block != 0)]
     if len(wrong):
         return (
             f"lot {f.lot_name(f.lot[wrong[0]])}, bid {f.bid_name(f.bid[wrong[0]])}: not a whole number of blocks",
             "",
         )
-    over = np.flatnonzero(lots & (f.sold > f.book.capacity).any(axis=1))
+    over = np.flatnonzero(lots & (f.let > f.usable).any(axis=1))
     if len(over):
         return f"lot {f.lot_name(over[0])} gives more than it offers", ""
     return None, f"{len(rows)} rows"
@@ -153,11 +151,8 @@ def _check_permits(f: Facts, rows: I64) -> Finding:
 
 
 def _check_losses(f: Facts, lots: Mask, bids: Mask) -> Finding:
-    below = ((f.sold > 0) & (f.price < f.ask[:, None])).any(axis=1) & ~(f.whole | f.is_sale)
-    window = (f.book.capacity > 0) @ f.book.hours
-    room = f.quantity * window * (MICRO_ROOM + RELATIVE * f.ask)
-    below |= f.whole & (surplus_of_lots(f) < -room)
-    below |= f.is_sale & (f.quantity > 0) & (f.sale_price < f.ask)
+    room = RELATIVE * f.ask * (f.let @ f.book.hours) + MICRO_ROOM
+    below = seller_loss(f) > f.made_whole + room
     wrong = np.flatnonzero(lots & below)
     if len(wrong):
         return f"lot {f.lot_name(wrong[0])} is sold below its ask", ""
@@ -204,8 +199,8 @@ def _check_best(f: Facts, lots: Mask, bids: Mask) -> Finding:
     listed = f.clearing.rejected.filter(pl.col("in_the_money"))
     count = 0
     for side, names, gains in (
-        ("lot", f.book.lots["lot"], gaining_lots(f) & lots),
-        ("bid", f.book.bids["bid"], gaining_bids(f) & bids),
+        ("lot", f.book.lots["lot"], (gaining_lots(f) > 0) & lots),
+        ("bid", f.book.bids["bid"], (gaining_bids(f) > _PLAIN) & bids),
     ):
         could = set(names.filter(pl.Series(gains)).to_list())
         silent = could - set(listed.filter(pl.col("side") == side)["order"].to_list())

@@ -69,16 +69,13 @@ def verify(clearing: Clearing) -> Verification:
         rows.append((name, fault is None, said if fault is None else fault))
     table = pl.DataFrame(rows, schema=_COLUMNS, orient="row")
     welfare, bound = round(money.welfare(known)), money.bound(known)
-    paid = money.paid_minor(known)
     return Verification(
         ok=bool(table["ok"].all()),
         checks=table,
         welfare_micro=welfare,
         bound_micro=round(bound),
         gap=(bound - welfare) / bound if bound else 0.0,
-        payments=payments_table(
-            clearing.trades["trade"].to_list(), [paid.get(k, 0) for k in money.trade_keys(known)]
-        ),
+        payments=payments_table(clearing.trades["trade"].to_list(), money.due_of_trades(known).tolist()),
     )
 
 
@@ -98,11 +95,13 @@ CHECKS: dict[str, Callable[[Facts], Finding]] = {
     "leases and sales": devices.check_kinds,
     "whole blocks": devices.check_blocks,
     "capacity": devices.check_capacity,
-    "one quantity over the window": devices.check_whole,
+    "rules of lots": devices.check_lot_rules,
+    "rules of bids": devices.check_bid_rules,
     "work and demand": devices.check_demand,
     "balance": devices.check_balance,
     "no seller loses": money.check_sellers,
     "no buyer loses": money.check_buyers,
+    "made whole": money.check_made_whole,
     "payments": money.check_payments,
     "welfare": money.check_welfare,
     "bound": money.check_bound,
