@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import highspy
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from entrepot.errors import Unproven
 
-__all__ = ["Columns", "minimise", "search"]
+__all__ = ["Columns", "minimise", "search", "solver"]
 
 F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
@@ -71,7 +71,8 @@ class Columns:
         return lp, scale
 
 
-def _solver(**options: str | float | bool) -> highspy.Highs:
+def solver(**options: str | float | bool) -> Any:
+    """Return HiGHS, silent, on one thread, with one seed."""
     # The plain class: `highspy.Highs` prints a banner to stdout as it switches its callbacks on.
     highs = highspy._Highs()  # type: ignore[attr-defined]
     for option, setting in {"output_flag": False, "threads": 1, "random_seed": 0, **options}.items():
@@ -93,7 +94,7 @@ def minimise(c: Columns, right: F64) -> tuple[F64, F64]:
     if not c.count or not len(right):
         return np.zeros(c.count), np.zeros(len(right))
     lp, scale = c.program(right)
-    highs = _solver(solver="simplex")
+    highs = solver(solver="simplex")
     highs.passModel(lp)
     highs.run()
     status = highs.getModelStatus()
@@ -113,7 +114,7 @@ def search(
     x, or ``None`` where none was found; a lower bound on the cost
     """
     lp, scale = c.program(right)
-    highs = _solver(time_limit=max(0.05, seconds), mip_rel_gap=gap)
+    highs = solver(time_limit=max(0.05, seconds), mip_rel_gap=gap)
     highs.passModel(lp)
     if start is not None:
         solution = highspy.HighsSolution()

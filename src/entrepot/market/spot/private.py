@@ -22,6 +22,7 @@ import highspy
 import numpy as np
 from numpy.typing import NDArray
 
+from entrepot.market.linear import solver
 from entrepot.market.spot.near import Side, merged
 from entrepot.market.spot.period import Period
 from entrepot.market.spot.place import Targets
@@ -102,14 +103,7 @@ class _Program:
         self.p, self.nodes, self.groups = p, nodes, groups
         self.scale = float(p.limit @ p.demand) / 1e4 or 1.0
         rows = nodes.count + p.pools
-        self.highs = highspy._Highs()  # type: ignore[attr-defined]
-        for option, setting in (
-            ("output_flag", False),
-            ("threads", 1),
-            ("random_seed", 0),
-            ("solver", "simplex"),
-        ):
-            self.highs.setOptionValue(option, setting)
+        self.highs = solver(solver="simplex")
         lp = highspy.HighsLp()
         lp.num_col_, lp.num_row_ = 0, rows + groups
         lp.row_lower_ = np.full(rows + groups, -np.inf)
