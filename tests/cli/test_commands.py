@@ -34,6 +34,7 @@ COMMANDS = [
     ("catalogue", "compare", "nvidia-h20-sxm-96gb", "huawei-ascend-910c"),
     ("check", "--scenario", str(FLEET)),
     ("controls", "rules", "headquarters", "--on", "2024-06-01"),
+    ("controls", "timeline", "--since", "2025-01-01"),
     ("controls", "cases", str(ROOT / "tests" / "controls" / "outside" / "varied.csv")),
     ("controls", "diff", "--from", "2025-11-06", "--to", "2025-11-07", "--chip", "nvidia-h100-sxm5-80gb"),
     ("controls", "classify", "nvidia-h20-sxm-96gb", "--eccn", "5A992"),

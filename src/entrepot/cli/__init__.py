@@ -80,6 +80,11 @@ _controls.command(
     "entrepot.cli.controls:rules", name="rules", help="The rules that are known, version by version."
 )
 _controls.command(
+    "entrepot.cli.controls:timeline",
+    name="timeline",
+    help="The known law by date: what began, moved or ended.",
+)
+_controls.command(
     "entrepot.cli.controls:cases", name="cases", help="Answer every case of a file, beside what it expects."
 )
 _controls.command(

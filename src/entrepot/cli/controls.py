@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from entrepot.controls.agreement import Compared
     from entrepot.controls.days import Answer
 
-__all__ = ["cases", "classify", "diff", "rules"]
+__all__ = ["cases", "classify", "diff", "rules", "timeline"]
 
 
 def rules(
@@ -67,6 +67,35 @@ def rules(
         brief = ("rule", "effective", "until", "status", "outcome", "citation")
         rows = [{k: row[k] for k in brief} for row in rows]
     emit(rows, kind="rules", output=show)
+    note(_about())
+
+
+def timeline(
+    search: str | None = None,
+    *,
+    since: dt.date | None = None,
+    output: Annotated[Output | None, Parameter(name="*")] = None,
+) -> None:
+    """Show the known law by date: what began, moved or ended on each day, with its status and source.
+
+        entrepot controls timeline
+        entrepot controls timeline --since 2025-01-01
+
+    Parameters
+    ----------
+    search: show only what contains this
+    since: show only what happened on this day or later
+    """
+    show = output or Output()
+    rows = [
+        row
+        for row in import_module("entrepot.controls.timeline").events()
+        if (since is None or row["on"] >= since)
+        and (search is None or search.lower() in " ".join(map(str, row.values())).lower())
+    ]
+    if show.output == "table" and show.fields is None:
+        rows = [{k: v for k, v in row.items() if k != "source"} for row in rows]
+    emit(rows, kind="timeline", output=show)
     note(_about())
 
 

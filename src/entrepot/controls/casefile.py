@@ -50,6 +50,7 @@ BLANKS = (
     "no knowledge of a violation named: none, except for a chip designed in Macau or D:5, where that is the question itself",
     "no ultimate parent named: it sits where the recipient does; no headquarters: unknown",
     "no past of the units named: vouched for as lawful, except where their continued use is the act",
+    "no end user named beside the recipient: the recipient is the only one, so its own authorisation is all of theirs",
     "no certificate of 748 Supp. 2(dd) mentioned: the application is made as the paragraph asks, with it",
     "figures in the row are taken as exact; where the catalogue decides the class otherwise, the stricter answer stands",
 )
@@ -212,7 +213,7 @@ def _reading(row: Mapping[str, str], line: int) -> Reading:
         on=on,
         provenance=past,
         dd_certificate=_yes(facts.get("dd"), blank=True),
-        all_end_users_authorised=_yes(facts.get("all_end_users"), blank=None),
+        all_end_users_authorised=_yes(facts.get("all_end_users"), blank=True),
         technical_analysis=analysis,
     )
     acts = tuple(_with_chip(act, chip, facts) for chip in chips)

@@ -203,7 +203,10 @@ def _controlled_seat(question: Question) -> str:
 def _not_on_the_list(question: Question, words: Mapping[str, str]) -> Finding:
     """Return the ground on which the other findings stand: the Commerce Control List asks nothing of this act."""
     item = words["item_class"]
-    if question.designer is not None and groups.member(question.designer, ["MO+D:5"], question.on):
+    abroad = TransferKind.EXPORT not in legal_kinds(
+        question.act
+    )  # what leaves the United States is subject to it
+    if abroad and question.designer is not None and groups.member(question.designer, ["MO+D:5"], question.on):
         why = "foreign-design"
     elif question.act.hbm is not None and item == BELOW:
         why = "hbm-below"

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator
 
 from entrepot.controls import groups, law
+from entrepot.controls._toml import amended_from
 from entrepot.controls.records import (
     Decision,
     Gate,
@@ -79,7 +80,9 @@ _GLOSS = {
 def about(asked_on: dt.date | None = None) -> str:
     """Return what every answer says of itself: whose law, how old, and that it is no advice."""
     age = "" if asked_on is None else f", {(asked_on - law.LAW_KNOWN_TO).days} days before this answer"
-    return f"United States law only, as known on {law.LAW_KNOWN_TO}{age}. This is not legal advice."
+    folder = amended_from()
+    whose = "" if folder is None else f" Rule files amended from {folder}."
+    return f"United States law only, as known on {law.LAW_KNOWN_TO}{age}.{whose} This is not legal advice."
 
 
 def explain(decision: Decision, *, asked_on: dt.date | None = None) -> str:

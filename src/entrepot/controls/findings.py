@@ -322,7 +322,8 @@ def _listed(entry: str, role: str, act: Transfer) -> Iterator[Finding]:
         outcome = rule.domestic
     stated = [p for p in ReviewPolicy for d in details if d.replace("-", "_") == p.value]
     doubtful = outcome is Outcome.UNKNOWN
-    text = f"The {role} is listed ({entry}): {rule.text}"
+    notes = [law.footnotes()[d] for d in details if d in law.footnotes()]
+    text = " ".join((f"The {role} is listed ({entry}): {rule.text}", *notes))
     in_place = {
         TransferKind.COMPUTE_LEASE: "remote use of a machine",
         TransferKind.USE: "use of units in place",

@@ -16,7 +16,7 @@ from entrepot.controls import _toml
 from entrepot.controls.records import TransferKind
 from entrepot.errors import EntrepotError
 
-__all__ = ["all_groups", "countries", "ear_country", "group_days", "kinds", "member", "moves"]
+__all__ = ["all_groups", "all_moves", "countries", "ear_country", "group_days", "kinds", "member", "moves"]
 
 _MOVE = "country from until source"
 
@@ -137,6 +137,17 @@ def moves(country: str, first: dt.date, last: dt.date) -> list[str]:
                     told.append(f"{country} into {name} on {move.first}{doubt}: {move.source}")
                 if first < move.out <= last:
                     told.append(f"{country} out of {name} on {move.out}{doubt}: {move.source}")
+    return told
+
+
+def all_moves() -> list[tuple[dt.date, str, str]]:
+    """Return every day on which a country entered or left a group: the day, what moved, the source."""
+    told = []
+    for name, group in _groups().items():
+        for move in group.moves:
+            doubt = ", disputed" if move.doubtful else ""
+            told.append((move.first, f"{move.country} into {name}{doubt}", move.source))
+            told.append((move.out, f"{move.country} out of {name}{doubt}", move.source))
     return told
 
 

@@ -39,6 +39,7 @@ __all__ = [
     "every_day",
     "exceptions",
     "figures",
+    "footnotes",
     "gates",
     "ground",
     "hbm_texts",
@@ -377,6 +378,15 @@ def listings() -> Mapping[str, Listing]:
             )
             for row in _toml.rows(_toml.read("listings"), "list", _LISTING)
         }
+    )
+
+
+@cache
+def footnotes() -> Mapping[str, str]:
+    """Return what each footnote of the Entity List adds, with its paragraph, by the word that entries carry."""
+    rows = _toml.rows(_toml.read("listings"), "footnote", "id cite text source")
+    return MappingProxyType(
+        {_toml.text(r, "id"): f"{_toml.text(r, 'text')} [{_toml.text(r, 'cite')}]" for r in rows}
     )
 
 

@@ -126,7 +126,13 @@ def _needed(act: Transfer, accelerator: Accelerator, where: str) -> _Need:
     """Return whether the import needed an authorisation: on its day, or on any day where it is not known."""
     holder, imported = act.sender, act.provenance.imported_on
     key = ItemKey(accelerator)
-    facts = (act.form, act.figures, where, holder.headquarters, holder.ultimate_parent_headquarters,
+    # A circuit designed in Macau or D:5 comes from where it was made, unless somebody says that it came from elsewhere.
+    foreign = (
+        groups.member(accelerator.vendor_country or "US", ["MO+D:5"], act.on)
+        and act.provenance.imported_from != "US"
+    )
+    kind = TransferKind.REEXPORT if foreign else TransferKind.EXPORT
+    facts = (kind, act.form, act.figures, where, holder.headquarters, holder.ultimate_parent_headquarters,
              holder.authorisations, act.all_end_users_authorised)  # fmt: skip
     if imported is not None:
         return _needed_on(imported, key, *facts)
@@ -138,6 +144,7 @@ def _needed(act: Transfer, accelerator: Accelerator, where: str) -> _Need:
 def _needed_ever(
     days: tuple[dt.date, ...],
     key: ItemKey,
+    kind: TransferKind,
     form: ItemForm,
     figures: StatedFigures | None,
     where: str,
@@ -147,7 +154,7 @@ def _needed_ever(
     all_authorised: bool | None,  # noqa: FBT001
 ) -> _Need:
     tried = [
-        _needed_on(day, key, form, figures, where, seat, parent, authorisations, all_authorised)
+        _needed_on(day, key, kind, form, figures, where, seat, parent, authorisations, all_authorised)
         for day in days
     ]
     licensable = any(t.licensable for t in tried)
@@ -163,6 +170,7 @@ def _needed_ever(
 def _needed_on(
     day: dt.date,
     key: ItemKey,
+    kind: TransferKind,
     form: ItemForm,
     figures: StatedFigures | None,
     where: str,
@@ -175,7 +183,7 @@ def _needed_on(
     found = classify(accelerator, day, figures=figures)
     holder = PartyFacts("holder", seat, parent, (), None, None, authorisations=authorisations)
     arrival = Transfer(
-        accelerator.id, TransferKind.EXPORT, None, where, holder, holder, day, form=form, figures=figures,
+        accelerator.id, kind, None, where, holder, holder, day, form=form, figures=figures,
         all_end_users_authorised=all_authorised,
     )  # fmt: skip
     then = Question(
