@@ -254,7 +254,8 @@ def stated(question: Question, item_class: str, names: Iterable[str]) -> Mapping
             held = getattr(act, head)
             out[name] = _word(None if held is None else getattr(held, rest))
         elif hasattr(act, name):
-            out[name] = _word(getattr(act, name))
+            value = getattr(act, name)
+            out[name] = _word(tuple(sorted(value)) if isinstance(value, tuple) else value)
     return out
 
 
