@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.controls.controls_desk import Case, cases, chips
 
-from entrepot.controls import LAW_KNOWN_TO, Outcome, TransferKind, decide
+from entrepot.controls import LAW_KNOWN_TO, Decision, Outcome, Transfer, TransferKind, decide
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.id)
@@ -28,3 +30,50 @@ def test_the_cases_cover_the_outcomes_the_kinds_and_both_bases() -> None:
     assert {case.basis for case in cases()} == {"stated", "derived"}
     assert all(case.citation for case in cases())
     assert len(cases()) == len({case.id for case in cases()}) >= 190
+
+
+BLANKED = [
+    "origin",
+    "destination",
+    "dd_certificate",
+    "all_end_users_authorised",
+    *(
+        f"{role}.{fact}"
+        for role in ("sender", "recipient")
+        for fact in (
+            "headquarters",
+            "ultimate_parent_headquarters",
+            "listings",
+            "military_end_user",
+            "supercomputer_end_use",
+            "knowledge_of_violation",
+            "listed_owners",
+        )
+    ),
+    "provenance.imported_on",
+    "provenance.authorisation",
+]
+
+
+def granted(found: Decision) -> bool:
+    """Return whether somebody may go ahead: at once, or under an exception's conditions."""
+    return found.outcome in {Outcome.NO_LICENCE, Outcome.EXCEPTION}
+
+
+@pytest.mark.parametrize("field", BLANKED)
+def test_a_case_with_a_blank_is_never_freer(field: str) -> None:
+    """Every case, less one fact: what was not permitted is not permitted."""
+    for case in cases():
+        if granted(decide(case.transfer, accelerators=chips())):
+            continue
+        found = decide(_blanked(case.transfer, field), accelerators=chips())
+        assert not granted(found), (case.id, field, found.reasons)
+
+
+def _blanked(act: Transfer, field: str) -> Transfer:
+    part, _, name = field.rpartition(".")
+    nothing: dict[str, Any] = {name: None}
+    if not part:
+        return replace(act, **nothing)
+    whole: dict[str, Any] = {part: replace(getattr(act, part), **nothing)}
+    return replace(act, **whole)
