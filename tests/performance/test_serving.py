@@ -15,7 +15,7 @@ from entrepot.catalogue import demand
 from entrepot.catalogue.records import NumberFormat
 from entrepot.errors import InputError
 from entrepot.performance import Layout, Pools, Slo, Speculation, Workload, estimate, operating_point
-from entrepot.performance.arrivals import Queue, normal_cdf, open_loop, wait
+from entrepot.performance.arrivals import Queue, normal_cdf, wait
 from entrepot.performance.records import F64
 from entrepot.performance.search import search
 from entrepot.performance.steady import closed_loop
@@ -135,7 +135,8 @@ def test_without_bursts_and_load_an_open_request_meets_what_a_single_closed_one_
 def test_an_overfull_queue_has_no_percentile() -> None:
     """At and above capacity nothing settles: infinity, not a number."""
     found = search(OPEN, H200, QWEN, pools=False)
-    full = open_loop(found.setting.columns, found.setting.mix, found.loop, found.batch, found.fits, scv=1.0)
+    full = found.queue
+    assert full is not None
     assert np.isinf(full.ttft_at(99.0)[np.broadcast_to(full.busy, full.wait.shape) >= 1]).all()
     assert (np.broadcast_to(full.busy, full.wait.shape) >= 1).any()
 

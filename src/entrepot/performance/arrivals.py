@@ -29,9 +29,9 @@ import numpy as np
 from entrepot.performance.columns import Columns
 from entrepot.performance.mix import Mix
 from entrepot.performance.records import F64
-from entrepot.performance.steady import Loop, prompt_seconds
+from entrepot.performance.steady import Loop
 
-__all__ = ["Queue", "normal_cdf", "open_loop", "wait"]
+__all__ = ["Queue", "merged", "normal_cdf", "open_loop", "wait"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,17 @@ class Queue:
         )
 
 
-def open_loop(at: Columns, mix: Mix, loop: Loop, batch: F64, fits: F64, *, scv: float) -> Queue:
+def open_loop(
+    at: Columns,
+    mix: Mix,
+    loop: Loop,
+    batch: F64,
+    fits: F64,
+    *,
+    scv: float,
+    own: F64,
+    own_share: F64,
+) -> Queue:
     """Return what requests meet at a replica that holds ``batch`` of them in the mean.
 
     Parameters
@@ -131,9 +141,8 @@ def open_loop(at: Columns, mix: Mix, loop: Loop, batch: F64, fits: F64, *, scv: 
     loop : the closed loop's times at ``batch``
     fits : (layouts, 1) sequences that fit; the last column of ``batch`` must reach it for the slots' capacity
     scv : of the times between arrivals at this replica, >= 0
+    own, own_share : (layouts, lengths) seconds of prefill of each input length, (lengths,) its share of requests
     """
-    lengths, own_share = _merged(mix.buckets.isl, mix.buckets.share)
-    own = prompt_seconds(at, mix, lengths)
     steps = loop.steps_waited
     stay = steps + loop.own + np.maximum(at.osl - 1, 0.0) * loop.tpot
     arrivals = batch / stay
@@ -152,7 +161,7 @@ def open_loop(at: Columns, mix: Mix, loop: Loop, batch: F64, fits: F64, *, scv: 
     most = np.where(np.isfinite(arrivals), arrivals, 0.0).max(axis=1, keepdims=True)
     at_slots = arrivals / most
     slot_wait, slot_waits = wait(at_slots, 1.0 / most, np.maximum(fits, 1.0), scv, of_outputs)
-    outputs, out_share = _merged(mix.buckets.osl, mix.buckets.share)
+    outputs, out_share = merged(mix.buckets.osl, mix.buckets.share)
     return Queue(
         requests_per_s=np.asarray(arrivals),
         busy=np.maximum(at_prefill, at_slots),
@@ -215,7 +224,7 @@ def _slope(values: F64, batch: F64) -> F64:
 
 
 def _peakedness(mix: Mix, scv: float) -> float:
-    osl, share = _merged(mix.buckets.osl, mix.buckets.share)
+    osl, share = merged(mix.buckets.osl, mix.buckets.share)
     both = float(share @ np.minimum.outer(osl, osl) @ share) / mix.osl
     return float(max(1 + (scv - 1) * both, 0.0))
 
@@ -225,7 +234,7 @@ def _scv(values: F64, share: F64) -> float:
     return 0.0 if mean == 0 else float(max(float(values**2 @ share) / mean**2 - 1, 0.0))
 
 
-def _merged(values: F64, share: F64) -> tuple[F64, F64]:
+def merged(values: F64, share: F64) -> tuple[F64, F64]:
     """Return the distinct values and their shares."""
     distinct, which = np.unique(values, return_inverse=True)
     return distinct, np.bincount(which, weights=share).astype(np.float64)

@@ -22,15 +22,17 @@ from numpy.typing import NDArray
 
 from entrepot.performance.arrivals import Queue, open_loop, wait
 from entrepot.performance.chip import GB
+from entrepot.performance.columns import Columns
 from entrepot.performance.efficiency import serving
 from entrepot.performance.records import F64, Slo
 from entrepot.performance.service import service
-from entrepot.performance.steady import Loop, percentile_stretch, prompt_seconds
+from entrepot.performance.steady import Loop, percentile_stretch
 from entrepot.performance.step import Setting
 
 __all__ = ["Apart", "apart", "transfer_bytes"]
 
 _BUSY = np.linspace(0.30, 0.90, 25)
+_NONE: F64 = np.zeros((1, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,17 @@ def transfer_bytes(setting: Setting) -> float:
     return float(elements * setting.kv_bits / 8)
 
 
-def apart(setting: Setting, fits: F64, loop: Loop, batch: F64, slo: Slo, scv: float | None) -> Apart | None:
+def apart(
+    setting: Setting,
+    at: Columns,
+    fits: F64,
+    loop: Loop,
+    batch: F64,
+    slo: Slo,
+    scv: float | None,
+    own: F64,
+    own_share: F64,
+) -> Apart | None:
     """Return the best pair of pools within the SLO, or ``None`` where there is none.
 
     Parameters
@@ -72,12 +84,13 @@ def apart(setting: Setting, fits: F64, loop: Loop, batch: F64, slo: Slo, scv: fl
     fits : (layouts, 1) sequences that fit
     loop : times of every (layout, batch); decode alone is its ``per_token``
     scv : burstiness of the arrivals at the prefill pool; ``None``, a closed loop, counts as 1
+    own, own_share : (layouts, lengths) seconds of prefill of each input length, (lengths,) its share of requests
     """
-    mix, at = setting.mix, setting.columns
+    mix = setting.mix
     outputs = float(np.maximum(mix.buckets.osl - 1, 0.0) @ mix.buckets.share)
     if outputs < 1 or mix.computed == 0:
         return None
-    decode_rate, column_of, tpot_of = _decode(setting, fits, loop, batch, slo, scv, outputs)
+    decode_rate, column_of, tpot_of = _decode(setting, at, fits, loop, batch, slo, scv, outputs)
     prompt = loop.prompt[:, -1:]  # chunks are full
     burst = 1.0 if scv is None else scv
     waited, chance = wait(
@@ -86,7 +99,7 @@ def apart(setting: Setting, fits: F64, loop: Loop, batch: F64, slo: Slo, scv: fl
     sent = transfer_bytes(setting)
     devices = setting.layouts.devices
     line = _line(setting, devices)
-    queue = _prefill_queue(setting, waited, chance, sent / line)
+    queue = _prefill_queue(at, waited, chance, sent / line, own, own_share)
     ok = np.broadcast_to(fits >= 1, waited.shape)
     if slo.ttft_ms is not None:
         ok = ok & (queue.ttft_within(slo.ttft_ms * 1e-3) >= slo.percentile / 100)
@@ -116,7 +129,14 @@ def apart(setting: Setting, fits: F64, loop: Loop, batch: F64, slo: Slo, scv: fl
 
 
 def _decode(
-    setting: Setting, fits: F64, loop: Loop, batch: F64, slo: Slo, scv: float | None, outputs: float
+    setting: Setting,
+    at: Columns,
+    fits: F64,
+    loop: Loop,
+    batch: F64,
+    slo: Slo,
+    scv: float | None,
+    outputs: float,
 ) -> tuple[F64, NDArray[np.intp], Callable[[int, int], float]]:
     """Return requests/s of a decode replica of each layout at its best batch, that batch, and how to get its TPOT."""
     quiet = replace(loop, tpot=loop.per_token, prompt=np.zeros_like(loop.prompt))
@@ -128,7 +148,7 @@ def _decode(
         def reached(row: int, column: int) -> float:
             return float(tpot[row, column])
     else:
-        queue = open_loop(setting.columns, setting.mix, quiet, batch, fits, scv=scv)
+        queue = open_loop(at, setting.mix, quiet, batch, fits, scv=scv, own=_NONE, own_share=np.ones(1))
         ok = (queue.busy <= service().busy_max) & (queue.tpot_within(limit) >= slo.percentile / 100)
 
         def reached(row: int, column: int) -> float:
@@ -153,9 +173,7 @@ def _line(setting: Setting, devices: F64) -> F64:
     return devices * chip.link_bytes_s / 2 * chip.efficiency.link
 
 
-def _prefill_queue(setting: Setting, waited: F64, chance: F64, after: F64) -> Queue:
-    at, buckets = setting.columns, setting.mix.buckets
-    lengths, which = np.unique(buckets.isl, return_inverse=True)
+def _prefill_queue(at: Columns, waited: F64, chance: F64, after: F64, own: F64, own_share: F64) -> Queue:
     nothing = np.zeros((1, 1, 1))
     return Queue(
         requests_per_s=nothing[0],
@@ -163,8 +181,8 @@ def _prefill_queue(setting: Setting, waited: F64, chance: F64, after: F64) -> Qu
         wait=waited,
         waits=chance,
         base=np.asarray(at.ttft_constant_s + after),
-        own=prompt_seconds(at, setting.mix, lengths),
-        own_share=np.bincount(which, weights=buckets.share).astype(np.float64),
+        own=own,
+        own_share=own_share,
         tpot=nothing[0],
         spread=nothing,
         spread_share=np.ones(1),

@@ -16,10 +16,10 @@ from entrepot.performance.chip import chip, missing_figures, native_format, weig
 from entrepot.performance.choice import binds, latencies, options, runner_up
 from entrepot.performance.operations import missing_parts
 from entrepot.performance.records import Estimate, Interval, Speculation, Workload
-from entrepot.performance.search import DEFAULT_ENGINE, Search, search
+from entrepot.performance.search import DEFAULT_ENGINE, Search, search_many
 from entrepot.performance.speculative import check_speculation
 
-__all__ = ["DEFAULT_ENGINE", "check_workload", "estimate", "missing"]
+__all__ = ["DEFAULT_ENGINE", "check_workload", "estimate", "estimate_many", "missing"]
 
 _HOUR = 3600.0
 _MTOK = 1e6
@@ -132,16 +132,43 @@ def estimate(
     InputError
         the workload or the speculation has faults, all of them named; or ``kv_bits`` is neither 8 nor 16
     """
-    check_workload(workload)
+    return estimate_many(
+        [workload],
+        accelerator,
+        model,
+        formats=formats,
+        kv_bits=kv_bits,
+        engine=engine,
+        devices_max=devices_max,
+        speculation=speculation,
+        pools=pools,
+    )[0]
+
+
+def estimate_many(
+    workloads: Sequence[Workload],
+    accelerator: Accelerator,
+    model: Model,
+    *,
+    formats: Sequence[NumberFormat] | None = None,
+    kv_bits: int = 16,
+    engine: str = DEFAULT_ENGINE,
+    devices_max: int | None = None,
+    speculation: Speculation | None = None,
+    pools: bool = True,
+) -> list[Estimate]:
+    """Return the estimates of several workloads of one model on one chip; faster than one by one. See ``estimate``."""
+    for workload in workloads:
+        check_workload(workload)
     if kv_bits not in {8, 16}:
         raise InputError(Fault("kv_bits", f"{kv_bits} bits", "Write 16 or 8."))
     if speculation is not None:
         check_speculation(speculation)
     reason = missing(accelerator, model, formats)
     if reason:
-        return _none(workload, accelerator, reason, basis="none")
-    found = search(
-        workload,
+        return [_none(workload, accelerator, reason, basis="none") for workload in workloads]
+    found = search_many(
+        workloads,
         accelerator,
         model,
         formats=formats,
@@ -151,6 +178,10 @@ def estimate(
         speculation=speculation,
         pools=pools,
     )
+    return [_answer(w, accelerator, one) for w, one in zip(workloads, found, strict=True)]
+
+
+def _answer(workload: Workload, accelerator: Accelerator, found: Search) -> Estimate:
     basis = found.setting.chip.efficiency.basis
     top = found.limit_tokens_per_s * _HOUR / _MTOK
     if not (found.fits >= 1).any():

@@ -27,7 +27,7 @@ class Mix:
     held : mean tokens that a sequence holds in the KV cache, weighted likewise
     held_max : the longest request, whole: it must fit too
     pairs : mean query-key pairs of causal prefill per request, over the whole context
-    isl_at : computed input tokens at the percentile of the SLO
+    isl_at, length_at : input tokens at the percentile of the SLO: those to compute, and all of them
     """
 
     isl: float
@@ -38,6 +38,7 @@ class Mix:
     held_max: float
     pairs: float
     isl_at: float
+    length_at: float
     buckets: Workload
 
     def context_within(self, window: int) -> float:
@@ -77,6 +78,7 @@ def mix(workload: Workload, *, output_share_held: float) -> Mix:
         held_max=float((isl + osl).max()),
         pairs=float(pairs @ share),
         isl_at=at * miss,
+        length_at=at,
         buckets=workload,
     )
 

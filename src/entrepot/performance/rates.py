@@ -7,14 +7,17 @@ where there is no rate the reason why.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import Final
 
 import polars as pl
 
 from entrepot.catalogue.records import Accelerator, Model
 from entrepot.errors import NotFound
-from entrepot.performance.estimate import DEFAULT_ENGINE, estimate
-from entrepot.performance.records import Estimate, Workload
+from entrepot.performance.estimate import DEFAULT_ENGINE, estimate_many
+from entrepot.performance.records import Estimate, Speculation, Workload
 
 __all__ = ["RATES_SCHEMA", "rates"]
 
@@ -34,6 +37,9 @@ RATES_SCHEMA: Final[Mapping[str, type[pl.DataType]]] = {
     "physical_limit_mtok_per_device_hour": pl.Float64,
     "basis": pl.String,
     "reason": pl.String,
+    "runner_up": pl.String,
+    "runner_up_share": pl.Float64,
+    "runner_up_why": pl.String,
 }
 
 
@@ -45,13 +51,16 @@ def rates(
     kv_bits: int = 16,
     engine: str = DEFAULT_ENGINE,
     devices_max: int | None = None,
+    speculation: Speculation | None = None,
+    processes: int = 1,
 ) -> pl.DataFrame:
     """Return one row per (workload, accelerator), workloads in their order, accelerators within.
 
     Parameters
     ----------
     models : by id; every ``workload.model`` must be there
-    kv_bits, engine, devices_max : as in ``estimate``
+    kv_bits, engine, devices_max, speculation : as in ``estimate``
+    processes : over how many to spread the pairs of chip and model; worth it from some hundred pairs on
 
     Returns
     -------
@@ -65,21 +74,69 @@ def rates(
     InputError
         a workload has faults
     """
-    rows: list[dict[str, object]] = []
-    for workload in workloads:
+    by_model: dict[str, list[int]] = {}
+    for i, workload in enumerate(workloads):
         if workload.model not in models:
             raise NotFound("model", workload.model, sorted(models))
-        model = models[workload.model]
-        for accelerator in accelerators:
-            answer = estimate(
-                workload, accelerator, model, kv_bits=kv_bits, engine=engine, devices_max=devices_max
-            )
-            rows.append(_row(workload, answer))
+        by_model.setdefault(workload.model, []).append(i)
+    pairs = [(name, j) for name in by_model for j in range(len(accelerators))]
+    asked = [
+        _Pair(
+            [workloads[i] for i in by_model[name]],
+            accelerators[j],
+            models[name],
+            kv_bits,
+            engine,
+            devices_max,
+            speculation,
+        )
+        for name, j in pairs
+    ]
+    answers = _estimates(asked, processes)
+    found = {
+        (i, j): answer
+        for (name, j), of_pair in zip(pairs, answers, strict=True)
+        for i, answer in zip(by_model[name], of_pair, strict=True)
+    }
+    rows = [_row(w, found[i, j]) for i, w in enumerate(workloads) for j in range(len(accelerators))]
     return pl.DataFrame(rows, schema=dict(RATES_SCHEMA))
 
 
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """One chip and one model, and all that is asked of them."""
+
+    workloads: list[Workload]
+    accelerator: Accelerator
+    model: Model
+    kv_bits: int
+    engine: str
+    devices_max: int | None
+    speculation: Speculation | None
+
+
+def _of_pair(pair: _Pair) -> list[Estimate]:
+    return estimate_many(
+        pair.workloads,
+        pair.accelerator,
+        pair.model,
+        kv_bits=pair.kv_bits,
+        engine=pair.engine,
+        devices_max=pair.devices_max,
+        speculation=pair.speculation,
+    )
+
+
+def _estimates(pairs: Sequence[_Pair], processes: int) -> list[list[Estimate]]:
+    if processes <= 1:
+        return [_of_pair(pair) for pair in pairs]
+    # spawned, not forked: Polars holds threads, which a fork would leave locked
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(_of_pair, pairs, chunksize=32))
+
+
 def _row(workload: Workload, answer: Estimate) -> dict[str, object]:
-    rate, layout = answer.mtok_per_device_hour, answer.layout
+    rate, layout, second = answer.mtok_per_device_hour, answer.layout, answer.runner_up
     return {
         "workload": answer.workload,
         "accelerator": answer.accelerator,
@@ -96,4 +153,7 @@ def _row(workload: Workload, answer: Estimate) -> dict[str, object]:
         "physical_limit_mtok_per_device_hour": answer.physical_limit_mtok_per_device_hour,
         "basis": answer.basis,
         "reason": answer.reason,
+        "runner_up": None if second is None else str(second.layout),
+        "runner_up_share": None if second is None else second.share_of_best,
+        "runner_up_why": None if second is None else second.why,
     }

@@ -8,14 +8,15 @@ choice is the best *low end* of the interval, so that a layout about which less 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from entrepot.catalogue.records import Accelerator, Model, NumberFormat
-from entrepot.performance.arrivals import Queue, open_loop
+from entrepot.performance.arrivals import Queue, merged, open_loop
 from entrepot.performance.chip import chip, weight_formats
+from entrepot.performance.columns import Columns
 from entrepot.performance.disaggregated import Apart, apart
 from entrepot.performance.efficiency import engine as engine_of
 from entrepot.performance.efficiency import serving
@@ -26,10 +27,10 @@ from entrepot.performance.operations import shape
 from entrepot.performance.records import F64, Speculation, Workload
 from entrepot.performance.service import service
 from entrepot.performance.speculative import draft_columns, draft_shape
-from entrepot.performance.steady import Loop, closed_loop, limit, percentile_stretch, prompt_seconds
-from entrepot.performance.step import Setting
+from entrepot.performance.steady import Loop, closed_loop, closed_percentile, limit_of, prompt_seconds
+from entrepot.performance.step import Setting, Times
 
-__all__ = ["DEFAULT_ENGINE", "Bools", "Search", "search", "setting_of", "spread_of"]
+__all__ = ["DEFAULT_ENGINE", "Bools", "Search", "search", "search_many", "setting_of", "spread_of"]
 
 DEFAULT_ENGINE = "vllm"
 Bools = NDArray[np.bool_]
@@ -108,41 +109,141 @@ def search(
     ----------
     pools : weigh separate pools for prefill and decode too
     """
-    chip_, shape_ = chip(accelerator), shape(model)
-    layouts = candidates(chip_, shape_, weight_formats(chip_, model, formats), devices_max=devices_max)
-    setting = setting_of(
-        workload,
+    return search_many(
+        [workload],
         accelerator,
         model,
-        layouts,
+        formats=formats,
         kv_bits=kv_bits,
         engine_name=engine_name,
+        devices_max=devices_max,
         speculation=speculation,
-    )
+        pools=pools,
+    )[0]
+
+
+def search_many(
+    workloads: Sequence[Workload],
+    accelerator: Accelerator,
+    model: Model,
+    *,
+    formats: Sequence[NumberFormat] | None = None,
+    kv_bits: int = 16,
+    engine_name: str = DEFAULT_ENGINE,
+    devices_max: int | None = None,
+    speculation: Speculation | None = None,
+    pools: bool = True,
+) -> list[Search]:
+    """Weigh several workloads of one model on one chip together: the steps of all are one (workloads, layouts, batches) array.
+
+    See ``search`` for the parameters.
+    """
+    chip_, shape_ = chip(accelerator), shape(model)
+    layouts = candidates(chip_, shape_, weight_formats(chip_, model, formats), devices_max=devices_max)
     draft = None if speculation is None else draft_shape(shape_, speculation)
-    fits = batch_max(chip_, shape_, layouts, setting.mix, kv_bits=kv_bits, draft=draft)
-    top = float(limit(setting).max(initial=0.0))
-    rows = np.flatnonzero(fits[:, 0] >= 1)
+    moments = [mix(w, output_share_held=serving().output_share_held) for w in workloads]
+    engine = engine_of(engine_name)
+    settings = [Setting(chip_, shape_, layouts, m, engine, kv_bits, speculation) for m in moments]
+
+    def fitting(reserve: bool) -> F64:  # noqa: FBT001
+        each = [
+            batch_max(chip_, shape_, layouts, m, kv_bits=kv_bits, draft=draft, reserve=reserve)
+            for m in moments
+        ]
+        return np.stack(each)  # (workloads, layouts, 1)
+
+    fits = fitting(reserve=True)
+    tops = limit_of(
+        _stacked([s.columns for s in settings]),
+        fitting(reserve=False),
+        speculation=speculation,
+        draft=_drafts(settings),
+    )
+    rows = np.flatnonzero((fits[:, :, 0] >= 1).any(axis=0))
     if rows.size:
-        setting = replace(setting, layouts=layouts.keep([int(r) for r in rows]))
-        fits = fits[rows]
-    batch = np.maximum(np.minimum(setting.layouts.dp * _BATCH_STEPS, fits), 1.0)
-    return _weigh(setting, fits, batch, workload, top, pools=pools and bool(rows.size))
+        kept = layouts.keep([int(r) for r in rows])
+        settings = [replace(s, layouts=kept) for s in settings]
+        fits = fits[:, rows]
+    at = [s.columns for s in settings]
+    batch = np.maximum(np.minimum(settings[0].layouts.dp * _BATCH_STEPS, fits), 1.0)
+    together = closed_loop(
+        _stacked(at),
+        batch,
+        speculation=speculation,
+        draft=_drafts(settings),
+    )
+    return [
+        _weigh(
+            settings[i],
+            at[i],
+            fits[i],
+            batch[i],
+            _one(together, i, batch.shape),
+            workload,
+            float(tops[i].max(initial=0.0)),
+            pools=pools and bool((fits[i] >= 1).any()),
+        )
+        for i, workload in enumerate(workloads)
+    ]
 
 
-def _weigh(setting: Setting, fits: F64, batch: F64, workload: Workload, top: float, *, pools: bool) -> Search:
-    at, slo, scv = setting.columns, workload.slo, workload.arrival_scv
-    loop = closed_loop(at, batch, speculation=setting.speculation, draft=draft_columns(setting))
+def _drafts(settings: Sequence[Setting]) -> Columns | None:
+    """Return the draft's columns for all workloads; ``None`` without speculation."""
+    drawn = [draft_columns(s) for s in settings]
+    each = [d for d in drawn if d is not None]
+    return _stacked(each) if each else None
+
+
+_OF_MIX = ("isl", "osl", "computed", "context", "context_inside", "pairs", "pairs_inside")
+
+
+def _stacked(each: Sequence[Columns]) -> Columns:
+    """Return columns whose figures of the mix are (workloads, 1, 1); all else is the same in each."""
+    if len(each) == 1:
+        return each[0]
+    return each[0].with_(
+        **{n: np.array([float(getattr(c, n)) for c in each])[:, None, None] for n in _OF_MIX}
+    )
+
+
+def _one(loop: Loop, index: int, shape_: tuple[int, ...]) -> Loop:
+    """Return one workload's times, (layouts, batches)."""
+
+    def of(value: F64) -> F64:
+        one: F64 = np.broadcast_to(value, shape_)[index]
+        return one
+
+    def of_times(times: Times) -> Times:
+        return Times(**{f.name: of(getattr(times, f.name)) for f in fields(Times)})
+
+    plain = {f.name: of(getattr(loop, f.name)) for f in fields(Loop) if f.name not in {"decode", "prefill"}}
+    return Loop(decode=of_times(loop.decode), prefill=of_times(loop.prefill), **plain)
+
+
+def _weigh(
+    setting: Setting,
+    at: Columns,
+    fits: F64,
+    batch: F64,
+    loop: Loop,
+    workload: Workload,
+    top: float,
+    *,
+    pools: bool,
+) -> Search:
+    slo, scv = workload.slo, workload.arrival_scv
     ttft_limit = np.inf if slo.ttft_ms is None else slo.ttft_ms * 1e-3
     tpot_limit = np.inf if slo.tpot_ms is None else slo.tpot_ms * 1e-3
+    lengths, own_share = merged(setting.mix.buckets.isl, setting.mix.buckets.share)
+    own = prompt_seconds(at, setting.mix, np.append(lengths, setting.mix.length_at))
     queue: Queue | None = None
     if scv is None:
-        ttft, tpot = _closed_percentile(setting, loop)
+        ttft, tpot = closed_percentile(at, loop, own[:, -1:], slo.percentile)
         within_ttft, within_tpot = ttft <= ttft_limit, tpot <= tpot_limit
         settled = np.ones(batch.shape, dtype=bool)
         rate = batch * at.osl / loop.life
     else:
-        queue = open_loop(at, setting.mix, loop, batch, fits, scv=scv)
+        queue = open_loop(at, setting.mix, loop, batch, fits, scv=scv, own=own[:, :-1], own_share=own_share)
         share = slo.percentile / 100
         ttft, tpot = np.broadcast_to(queue.ttft, batch.shape), loop.tpot
         within_ttft = _all(batch) if slo.ttft_ms is None else queue.ttft_within(ttft_limit) >= share
@@ -163,7 +264,7 @@ def _weigh(setting: Setting, fits: F64, batch: F64, workload: Workload, top: flo
         settled=settled,
         spread=spread_of(setting),
         best=None,
-        pools=apart(setting, fits, loop, batch, slo, scv) if pools else None,
+        pools=apart(setting, at, fits, loop, batch, slo, scv, own[:, :-1], own_share) if pools else None,
         limit_tokens_per_s=top,
     )
     low_end = found.allowed / found.spread
@@ -173,16 +274,6 @@ def _weigh(setting: Setting, fits: F64, batch: F64, workload: Workload, top: flo
 
 def _all(batch: F64) -> Bools:
     return np.ones(batch.shape, dtype=bool)
-
-
-def _closed_percentile(setting: Setting, loop: Loop) -> tuple[F64, F64]:
-    """Seconds of TTFT and TPOT at the SLO's percentile, stretched as in published server logs."""
-    at, percentile = setting.columns, setting.mix.buckets.slo.percentile
-    of_ttft, of_tpot = percentile_stretch(percentile)
-    miss = 1 - setting.mix.buckets.prefix_hit_share
-    length = np.array([setting.mix.isl_at / miss if miss else 0.0])
-    ttft = at.ttft_constant_s + loop.waiting * of_ttft + prompt_seconds(at, setting.mix, length)
-    return (np.maximum(ttft, loop.ttft) if of_ttft > 1 else np.asarray(ttft)), loop.tpot * of_tpot
 
 
 def spread_of(setting: Setting) -> F64:

@@ -21,11 +21,10 @@ import numpy as np
 
 from entrepot.performance.columns import Columns, Number
 from entrepot.performance.efficiency import serving
-from entrepot.performance.layouts import Layouts
 from entrepot.performance.memory import batch_max
 from entrepot.performance.mix import Mix
 from entrepot.performance.records import F64, Speculation
-from entrepot.performance.speculative import draft_columns, speculative_parts
+from entrepot.performance.speculative import draft_columns, draft_shape, speculative_parts
 from entrepot.performance.step import (
     Part,
     Setting,
@@ -40,7 +39,9 @@ __all__ = [
     "Steady",
     "alone",
     "closed_loop",
+    "closed_percentile",
     "limit",
+    "limit_of",
     "packed_prefill",
     "percentile_stretch",
     "prefill_of_mix",
@@ -71,19 +72,29 @@ def steady(setting: Setting, batch: F64, *, percentile: float) -> Steady:
     percentile : of the latencies, 50 for the mean
     """
     at = setting.columns
-    ttft_stretch, tpot_stretch = percentile_stretch(percentile)
     loop = closed_loop(at, batch, speculation=setting.speculation, draft=draft_columns(setting))
-    miss = 1 - setting.mix.buckets.prefix_hit_share
-    length = np.array([setting.mix.isl_at / miss if miss else 0.0])
-    at_percentile = at.ttft_constant_s + loop.waiting * ttft_stretch + prompt_seconds(at, setting.mix, length)
+    own = prompt_seconds(at, setting.mix, np.array([setting.mix.length_at]))
+    ttft, tpot = closed_percentile(at, loop, own, percentile)
     return Steady(
         batch=batch,
-        ttft=np.maximum(at_percentile, loop.ttft) if ttft_stretch > 1 else np.asarray(at_percentile),
-        tpot=loop.tpot * tpot_stretch,
+        ttft=ttft,
+        tpot=tpot,
         tokens_per_s=np.asarray(batch * at.osl / loop.life / setting.layouts.devices),
         decode=loop.decode,
         prefill=loop.prefill,
     )
+
+
+def closed_percentile(at: Columns, loop: Loop, own: F64, percentile: float) -> tuple[F64, F64]:
+    """Return seconds of TTFT and TPOT at a percentile, stretched as in published server logs.
+
+    Parameters
+    ----------
+    own : (layouts, 1) seconds of prefill of a prompt of the length at the percentile
+    """
+    of_ttft, of_tpot = percentile_stretch(percentile)
+    ttft = np.asarray(at.ttft_constant_s + loop.waiting * of_ttft + own)
+    return (np.maximum(ttft, loop.ttft) if of_ttft > 1 else ttft), loop.tpot * of_tpot
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,24 +241,36 @@ def limit(setting: Setting) -> F64:
     weight reads of decode, at the largest batch that fits with no reserve. Speculative decoding yields its tokens per
     step, and pays its verification and its draft.
     """
-    layouts: Layouts = setting.layouts
+    spoken = setting.speculation
     batch = batch_max(
-        setting.chip, setting.shape, layouts, setting.mix, kv_bits=setting.kv_bits, reserve=False
+        setting.chip,
+        setting.shape,
+        setting.layouts,
+        setting.mix,
+        kv_bits=setting.kv_bits,
+        reserve=False,
+        draft=None if spoken is None else draft_shape(setting.shape, spoken),
     )
-    at = np.maximum(batch, 1.0)
-    columns_, spoken = setting.columns, setting.speculation
-    draft = draft_columns(setting)
-    passing = np.maximum(at / layouts.pp, 1.0)
+    return limit_of(setting.columns, batch, speculation=spoken, draft=draft_columns(setting))[:, 0]
+
+
+def limit_of(
+    at: Columns, fits: F64, *, speculation: Speculation | None = None, draft: Columns | None = None
+) -> F64:
+    """Return the physical limit at the most sequences that fit: see ``limit``; 0 where none fits."""
+    batch, spoken = np.maximum(fits, 1.0), speculation
+    passing = np.maximum(batch / at.pp, 1.0)
     decode = (
-        decode_parts_of(columns_, passing)
+        decode_parts_of(at, passing)
         if spoken is None or draft is None
-        else speculative_parts(columns_, draft, passing, spoken)
+        else speculative_parts(at, draft, passing, spoken)
     )
-    prefill = packed_prefill(columns_, at)
-    arithmetic = sum((p.floor_arithmetic for p in decode), start=np.zeros_like(at))
-    of_prompts = sum((p.floor_arithmetic for p in prefill), start=np.zeros_like(at)) / layouts.pp
-    memory = sum((p.floor_memory for p in decode), start=np.zeros_like(at))
+    prefill = packed_prefill(at, batch)
+    nothing = np.zeros_like(batch)
+    arithmetic = sum((p.floor_arithmetic for p in decode), start=nothing)
+    of_prompts = sum((p.floor_arithmetic for p in prefill), start=nothing) / at.pp
+    memory = sum((p.floor_memory for p in decode), start=nothing)
     yielded = 1.0 if spoken is None else spoken.tokens_per_step
-    step = np.maximum(arithmetic / yielded + of_prompts * at / setting.mix.osl, memory / yielded)
-    rate: F64 = np.where(batch >= 1, at / step / layouts.devices, 0.0)[:, 0]
+    step = np.maximum(arithmetic / yielded + of_prompts * batch / at.osl, memory / yielded)
+    rate: F64 = np.where(fits >= 1, batch / step / (at.tp * at.dp * at.pp), 0.0)
     return rate
