@@ -14,6 +14,7 @@ import datetime as dt
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -24,10 +25,10 @@ from entrepot import ledger as books
 from entrepot import scenario as scenarios
 from entrepot.acts import Decided
 from entrepot.catalogue import demand as public_demand
-from entrepot.catalogue.records import Accelerator, Model
+from entrepot.catalogue.records import Accelerator, Model, NumberFormat
 from entrepot.controls import decide
 from entrepot.controls.records import Decision, PartyFacts, Provenance, Transfer, TransferKind
-from entrepot.errors import Conflict, MissingFact, Unproven
+from entrepot.errors import Conflict, Fault, InputError, MissingFact, Unproven
 from entrepot.market.records import Clearing
 from entrepot.market.verify import Verification
 from entrepot.performance.records import Slo, Workload
@@ -53,6 +54,7 @@ __all__ = [
     "sized",
     "story",
     "surplus",
+    "train",
     "transfer",
     "verify",
     "workload",
@@ -338,3 +340,31 @@ def explain(
     shape = catalogue.model(model)
     work = _mix(shape.id, mix, slo or Slo(None, None))
     return performance.explain(work, catalogue.accelerator(chip), shape, engine=engine)
+
+
+def train(
+    model: str,
+    chip: str,
+    devices: int,
+    *,
+    tokens: float,
+    sequence: int = 4096,
+    batch: int = 1024,
+    method: Literal["full", "lora"] = "full",
+    number_format: str = "bf16",
+) -> performance.Training:
+    """Return time, MFU and memory of a training or fine-tuning run in its best layout.
+
+    Raises
+    ------
+    MissingFact : a figure that no source states, or no layout fits
+    InputError : the run makes no sense
+    """
+    try:
+        fmt = NumberFormat(number_format.lower())
+    except ValueError:
+        raise InputError(
+            Fault("--format", f"{number_format!r} is not a number format", "Write bf16, fp8 or fp4.")
+        ) from None
+    run_ = performance.TrainingRun(tokens, sequence, batch, method, fmt)
+    return performance.train(run_, catalogue.accelerator(chip), catalogue.model(model), devices)

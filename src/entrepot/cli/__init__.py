@@ -121,6 +121,11 @@ _performance.command(
     name="explain",
     help="Where does the time go, operation by operation?",
 )
+_performance.command(
+    "entrepot.cli.performance:train",
+    name="train",
+    help="How long does a training run take, with which MFU, and does it fit?",
+)
 app.command(
     "entrepot.cli.market:surplus",
     name="surplus",

@@ -22,6 +22,7 @@ from entrepot.performance.records import (
     Workload,
 )
 from entrepot.performance.size import Sizing, size
+from entrepot.performance.training import Training, TrainingLayout, TrainingRun, train
 
 __all__ = [
     "DEFAULT_ENGINE",
@@ -36,6 +37,9 @@ __all__ = [
     "Sizing",
     "Slo",
     "Speculation",
+    "Training",
+    "TrainingLayout",
+    "TrainingRun",
     "Workload",
     "estimate",
     "explain",
@@ -44,4 +48,5 @@ __all__ = [
     "rates",
     "roofline",
     "size",
+    "train",
 ]

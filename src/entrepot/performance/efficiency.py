@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 
 from entrepot.errors import NotFound
 from entrepot.performance.service import constants as service_constants
+from entrepot.performance.service import training_constants
 
 __all__ = ["Efficiency", "Engine", "Provenance", "Serving", "efficiency", "engine", "provenance", "serving"]
 
@@ -253,7 +254,8 @@ def provenance() -> tuple[Provenance, ...]:
             ]
     rows += [
         Provenance(name, key, float(entry["value"]), entry["kind"], entry["source"])
-        for name, table in service_constants().items()
+        for tables_ in (service_constants(), training_constants())
+        for name, table in tables_.items()
         for key, entry in table.items()
     ]
     return tuple(rows)

@@ -6,9 +6,9 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeAlias
 
-__all__ = ["Service", "constants", "service"]
+__all__ = ["Service", "Tables", "constants", "service", "training_constants"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +24,24 @@ class Service:
     speculation_factor: float
 
 
-@cache
-def constants() -> dict[str, dict[str, dict[str, Any]]]:
-    """Return the file as it stands: table -> name -> value, kind, source."""
-    text = files("entrepot.performance").joinpath("data", "service.toml").read_text(encoding="utf-8")
+Tables: TypeAlias = dict[str, dict[str, dict[str, Any]]]
+
+
+def _file(name: str) -> Tables:
+    text = files("entrepot.performance").joinpath("data", name).read_text(encoding="utf-8")
     return tomllib.loads(text)
+
+
+@cache
+def constants() -> Tables:
+    """Return ``data/service.toml`` as it stands: table -> name -> value, kind, source."""
+    return _file("service.toml")
+
+
+@cache
+def training_constants() -> Tables:
+    """Return ``data/training.toml`` as it stands."""
+    return _file("training.toml")
 
 
 @cache
