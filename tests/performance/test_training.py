@@ -57,7 +57,7 @@ def test_no_step_beats_peak_arithmetic(layout: TrainingLayout, name: str) -> Non
 def test_recomputation_trades_time_for_memory(layout: TrainingLayout) -> None:
     """Activations shrink, the step grows, by at most a third and what is communicated again."""
     plain, again = (
-        step_seconds(chip(H100), shape(LLAMA), RUN, [replace(layout, recompute=how)])  # type: ignore[arg-type]
+        step_seconds(chip(H100), shape(LLAMA), RUN, [replace(layout, recompute=how)])
         for how in ("none", "full")
     )
     assert again.activations[0] < plain.activations[0]
@@ -133,7 +133,7 @@ def test_the_search_finds_what_a_loop_finds() -> None:
     for tp in (1, 2, 4, 8):
         for recompute in ("none", "full"):
             for shard in (1, 3):
-                layout = TrainingLayout(16, tp, micro_batch=1, recompute=recompute, shard=shard)  # type: ignore[arg-type]
+                layout = TrainingLayout(16, tp, micro_batch=1, recompute=recompute, shard=shard)
                 stated = train(RUN, H100, catalogue.model("llama-3.1-8b"), 16, layout=layout)
                 if stated.memory_gb <= 0.90 * 80:
                     rates.append(stated.tokens_per_s)
