@@ -13,6 +13,7 @@ from __future__ import annotations
 import datetime as dt
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -29,8 +30,9 @@ from entrepot.catalogue.records import Accelerator, Model, NumberFormat
 from entrepot.controls import decide
 from entrepot.controls.records import Decision, PartyFacts, Provenance, Transfer, TransferKind
 from entrepot.errors import Conflict, Fault, InputError, MissingFact, Unproven
-from entrepot.market.records import Clearing
+from entrepot.market.records import Book, Clearing
 from entrepot.market.verify import Verification
+from entrepot.market.what_if import Compared, as_if_licensed, compared, without
 from entrepot.performance.records import Slo, Workload
 from entrepot.planning import Surplus
 from entrepot.report import write_report
@@ -40,6 +42,7 @@ from entrepot.scenario.records import Bid, Lot, Scenario
 __all__ = [
     "Run",
     "Story",
+    "WhatIf",
     "check",
     "clear",
     "compare",
@@ -47,6 +50,7 @@ __all__ = [
     "explain",
     "load",
     "permits",
+    "proved",
     "rates",
     "run",
     "run_into",
@@ -57,6 +61,7 @@ __all__ = [
     "train",
     "transfer",
     "verify",
+    "what_if",
     "workload",
     "write_report",
 ]
@@ -162,13 +167,7 @@ def run(scenario: Scenario, *, settle: bool = True, ledger: str | Path = ":memor
     wanted = planning.demand(scenario, left)
     decided = decisions(scenario)
     of_permits = permits(scenario, decided)
-    clearing = market.clear(market.book(scenario, of_rates, decided.permits, capacity, wanted))
-    checked = market.verify(clearing)
-    if not checked.ok:
-        failed = checked.checks.filter(~pl.col("ok")).row(0, named=True)
-        raise Unproven(
-            f"the clearing does not stand: {failed['check']}: {failed['detail']}\n  Nothing was published."
-        )
+    clearing, checked = proved(market.book(scenario, of_rates, decided.permits, capacity, wanted))
     balances, audit = pl.DataFrame(), "not settled"
     if settle:
         with books.Ledger.open(ledger) as journal:
@@ -179,6 +178,65 @@ def run(scenario: Scenario, *, settle: bool = True, ledger: str | Path = ":memor
     return Run(
         scenario, of_rates, of_permits, decided, left, capacity, wanted, clearing, checked, balances, audit
     )
+
+
+def proved(book: Book) -> tuple[Clearing, Verification]:
+    """Clear a book, and check the result before it is returned.
+
+    Raises
+    ------
+    Unproven : the independent check disagrees; nothing is published
+    """
+    clearing = market.clear(book)
+    checked = market.verify(clearing)
+    if not checked.ok:
+        failed = checked.checks.filter(~pl.col("ok")).row(0, named=True)
+        raise Unproven(
+            f"the clearing does not stand: {failed['check']}: {failed['detail']}\n  Nothing was published."
+        )
+    return clearing, checked
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """A market as it is and as it would be, each proved, and what changes."""
+
+    before: Clearing
+    after: Clearing
+    compared: Compared
+
+
+def what_if(
+    scenario: Scenario,
+    *,
+    without_lots: Sequence[str] = (),
+    without_bids: Sequence[str] = (),
+    grant: Sequence[str] = (),
+) -> WhatIf:
+    """Clear a market as it is, and once more with a change; both are proved.
+
+    Parameters
+    ----------
+    without_lots, without_bids : orders that are taken out of the book; everything else stays as it is
+    grant : lots (an order on a vendor is a lot of the same name) that are treated as if the licences they need were granted;
+        what is prohibited or unknown stays refused
+
+    Raises
+    ------
+    NotFound : there is no such order
+    Unproven : the independent check of a clearing disagrees
+    """
+    of_rates = rates(scenario)
+    left = surplus(scenario, of_rates)
+    capacity, wanted = planning.offered(scenario, left), planning.demand(scenario, left)
+    law = decisions(scenario).permits
+    book = market.book(scenario, of_rates, law, capacity, wanted)
+    changed = book
+    if grant:
+        changed = market.book(scenario, of_rates, as_if_licensed(law, grant), capacity, wanted)
+    changed = without(changed, lots=without_lots, bids=without_bids)
+    before, after = proved(book)[0], proved(changed)[0]
+    return WhatIf(before, after, compared(before, after))
 
 
 def run_into(scenario: Scenario, folder: Path) -> Run:

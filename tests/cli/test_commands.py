@@ -33,6 +33,8 @@ COMMANDS = [
     ("catalogue", "show", "deepseek-r1"),
     ("catalogue", "compare", "nvidia-h20-sxm-96gb", "huawei-ascend-910c"),
     ("check", "--scenario", str(FLEET)),
+    ("what-if", str(FLEET), "--without-lot", "h100-day"),
+    ("depth", str(FLEET)),
     ("controls", "rules", "headquarters", "--on", "2024-06-01"),
     ("controls", "timeline", "--since", "2025-01-01"),
     ("controls", "cases", str(ROOT / "tests" / "controls" / "outside" / "varied.csv")),

@@ -134,6 +134,15 @@ app.command(
 )
 app.command("entrepot.cli.market:clear", name="clear", group=_TRADE, help="Who gets what, at which prices.")
 app.command(
+    "entrepot.cli.market:what_if",
+    name="what-if",
+    group=_TRADE,
+    help="The same market without this lot, or with that licence.",
+)
+app.command(
+    "entrepot.cli.market:depth", name="depth", group=_TRADE, help="How deep each pool is, in how few hands."
+)
+app.command(
     "entrepot.cli.market:verify",
     name="verify",
     group=_TRADE,

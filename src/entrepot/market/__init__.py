@@ -10,6 +10,7 @@
 """
 
 from entrepot.market.clear import clear
+from entrepot.market.depth import depth
 from entrepot.market.explain import explain, mix, supply_demand
 from entrepot.market.files import read, write
 from entrepot.market.from_scenario import book
@@ -24,6 +25,7 @@ __all__ = [
     "Verification",
     "book",
     "clear",
+    "depth",
     "explain",
     "mix",
     "read",
