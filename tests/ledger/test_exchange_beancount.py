@@ -167,7 +167,7 @@ def test_a_commodity_reads_back(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["true", "null", "t", "p", "cny", "usd.cent", "lot.a", "CNY", "TRUE", "x--1z"]
+    "name", ["true", "null", "t", "p", "cny", "usd.cent", "lot.a", "CNY", "TRUE", "x--1z", "LOT.a"]
 )
 def test_names_that_mean_something_to_beancount_are_written_out(name: str) -> None:
     """A device that is called like a currency, a flag or a keyword is not taken for one."""

@@ -75,7 +75,7 @@ def commodity_name(commodity: str) -> str:
     >>> commodity_name("nvidia-h20-sxm-96gb"), commodity_name("CNY.fen"), commodity_name("H20")
     ('NVIDIA-H20-SXM-96GB', 'CNY', 'X---48-20Z')
     """
-    if _MONEY.fullmatch(commodity):
+    if _MONEY.fullmatch(commodity) and not commodity.startswith(_LOT):
         return _MAJOR.get(commodity, commodity.upper())
     looks_like_money = _MONEY.fullmatch(commodity[:3].upper() + commodity[3:])
     plain = _PLAIN_COMMODITY.fullmatch(commodity) is not None and looks_like_money is None

