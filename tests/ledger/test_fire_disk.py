@@ -21,7 +21,7 @@ from . import fire
 if TYPE_CHECKING:
     from .conftest import Write
 
-FLIPS = max(1, int(240 * fire.TIMES))
+FLIPS = max(1, int(200 * fire.TIMES))
 
 
 def small_disk(books: Ledger, pages: int) -> None:

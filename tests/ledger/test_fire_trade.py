@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from .conftest import Write
 
 TRADERS = 6
-TRADES = max(4, int(25 * fire.TIMES))
+TRADES = max(4, int(15 * fire.TIMES))
 LOTS = ("lot-a", "lot-b")
-UNITS = 40
+UNITS = 24
 DAY = dt.date(2025, 7, 1)
 
 

@@ -129,9 +129,7 @@ def balance(
 ) -> int:
     """Return one balance: as posted so far, for good; or as it is at one time. Its cost does not grow with the journal."""
     if at is None and not slot:
-        b = schema.balances.c
-        query = select(b.quantity).where(*_is(schema.balances, key), b.slot == "")
-        stored = int(connection.execute(query).scalar_one_or_none() or 0)
+        stored = _for_good(connection, key)
         if stored != _level(connection, name, key, None):
             raise damaged(
                 name, f"the balance of {key[0]} is stored as {stored}, and its history ends otherwise"
@@ -270,19 +268,50 @@ def _under(query: Select[Any], column: ColumnElement[str], account: str | None) 
 
 
 def _level(connection: Connection, name: str, key: tuple[str, str, str], when: dt.datetime | None) -> int:
-    """Return what is held for good at a time (in the end, if none is given), checked against the row before it."""
+    """Return what is held for good at a time (in the end, if none is given), checked against the rows beside it.
+
+    A row whose key was damaged is not found at all: so the next row, or the balance after the last, must follow as well.
+    """
     v = schema.levels.c
-    query = select(v.quantity, v.change).where(*_is(schema.levels, key)).order_by(v.at.desc()).limit(2)
-    rows = connection.execute(query if when is None else query.where(v.at <= instant(when))).all()
-    return _checked(rows, name, key)
+    of_key = select(v.quantity, v.change).where(*_is(schema.levels, key))
+    latest = of_key.order_by(v.at.desc()).limit(2)
+    rows = connection.execute(latest if when is None else latest.where(v.at <= instant(when))).all()
+    found = _checked(rows, name, key)
+    if when is not None:
+        after = connection.execute(of_key.where(v.at > instant(when)).order_by(v.at).limit(1)).one_or_none()
+        follows = _for_good(connection, key) if after is None else int(after.quantity) - int(after.change)
+        if follows != found:
+            raise damaged(
+                name, f"the balance of {key[0]} is stored as {found}, and what follows rests on {follows}"
+            )
+    return found
+
+
+def _for_good(connection: Connection, key: tuple[str, str, str]) -> int:
+    b = schema.balances.c
+    stored = connection.execute(select(b.quantity).where(*_is(schema.balances, key), b.slot == ""))
+    return int(stored.scalar_one_or_none() or 0)
 
 
 def _in_slots(connection: Connection, name: str, key: tuple[str, str, str], when: dt.datetime) -> int:
-    t = schema.timeline.c
-    query = select(t.quantity, t.change).where(
-        *_is(schema.timeline, key), t.hour == when.hour, t.day <= str(when.date())
+    """Return what slots add at a time, checked against the slots that were posted to."""
+    t, b, s = schema.timeline.c, schema.balances.c, schema.slots.c
+    day = str(when.date())
+    query = select(t.quantity, t.change).where(*_is(schema.timeline, key), t.hour == when.hour, t.day <= day)
+    found = _checked(connection.execute(query.order_by(t.day.desc()).limit(2)).all(), name, key)
+    covers = (s.first_day <= day, s.end_day > day, s.hour_from <= when.hour, s.hour_to > when.hour)
+    posted = (
+        select(func.coalesce(func.sum(b.quantity), 0))
+        .join_from(schema.balances, schema.slots, b.slot == s.slot)
+        .where(*_is(schema.balances, key), b.slot != "", *covers)
     )
-    return _checked(connection.execute(query.order_by(t.day.desc()).limit(2)).all(), name, key)
+    again = int(connection.execute(posted).scalar_one())
+    if again != found:
+        raise damaged(
+            name,
+            f"what slots add to {key[0]} at {when:%Y-%m-%d %H:%M} is stored as {found}, and they give {again}",
+        )
+    return found
 
 
 def _checked(rows: Sequence[Any], name: str, key: tuple[str, str, str]) -> int:
@@ -307,11 +336,21 @@ def _posted(connection: Connection, name: str, account: str | None, *, for_good:
         .limit(1)
         .scalar_subquery()
     )
-    query = select(schema.balances, case((b.slot == "", last), else_=b.quantity).label("again"))
+    known = and_(schema.accounts.c.account.is_not(None), schema.slots.c.slot.is_not(None))
+    again = case((b.slot == "", last), else_=b.quantity).label("again")
+    query = (
+        select(schema.balances, again, known.label("known"))
+        .outerjoin_from(schema.balances, schema.accounts, schema.accounts.c.account == b.account)
+        .outerjoin(schema.slots, schema.slots.c.slot == b.slot)
+    )
     if for_good:
         query = query.where(b.slot == "")
     out: dict[_Key, int] = {}
     for r in connection.execute(_under(query, b.account, account)):
+        if not r.known:
+            raise damaged(
+                name, f"a balance is stored of {r.account!r} in slot {r.slot!r}, and nothing was posted there"
+            )
         if r.quantity != r.again:
             raise damaged(
                 name,

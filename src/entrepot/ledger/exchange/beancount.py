@@ -24,6 +24,8 @@ from entrepot.ledger.records import Entry, Posting, Sealed, UnitLot
 
 __all__ = ["beancount"]
 
+_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
+
 
 def beancount(chain: Sequence[Sealed], *, title: str = "entrepot") -> str:
     """Return the journal as the text of a beancount file.
@@ -79,6 +81,7 @@ def _commodities(entries: Iterable[Entry], first: dt.date) -> Iterator[str]:
             ("authorisation", lot.authorisation),
             ("conditions", "; ".join(lot.conditions)),
             ("parent", lot.parent),
+            ("serials", "; ".join(lot.serials)),
             ("note", lot.note),
         ):
             if text:
@@ -96,19 +99,27 @@ def _opens(entries: Iterable[Entry], first: dt.date) -> Iterator[str]:
 
 def _transaction(sealed: Sealed) -> Iterator[str]:
     entry = sealed.entry
-    links = dict.fromkeys(link_name(text) for text in (entry.id, entry.reverses, entry.settles) if text)
+    links = dict.fromkeys(
+        link_name(text) for text in (entry.id, entry.reverses, entry.settles, entry.resolves) if text
+    )
     marks = "".join(f" ^{link}" for link in links)
     yield f"{entry.at.date()} * {_text(entry.cause)}{marks}"
     yield f"  seq: {sealed.seq}"
     yield f"  entry: {_text(entry.id)}"
-    yield f"  at: {_text(entry.at.strftime('%Y-%m-%dT%H:%M:%S.%fZ'))}"
+    yield f"  at: {_text(entry.at.strftime(_TIME))}"
     yield f"  hash: {_text(sealed.hash)}"
-    if entry.reverses is not None:
-        yield f"  reverses: {_text(entry.reverses)}"
-    if entry.settles:
-        yield f"  settles: {_text(entry.settles)}"
+    for key, text in (
+        ("reverses", entry.reverses),
+        ("settles", entry.settles),
+        ("resolves", entry.resolves),
+        ("expires", entry.expires and entry.expires.strftime(_TIME)),
+    ):
+        if text:
+            yield f"  {key}: {_text(text)}"
     for posting in entry.postings:
         yield f"  {account_name(posting.account, posting.slot)}  {_amount(posting)}"
+        if posting.serials:
+            yield f"    serials: {_text('; '.join(posting.serials))}"
 
 
 def _amount(posting: Posting) -> str:

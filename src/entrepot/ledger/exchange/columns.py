@@ -23,6 +23,7 @@ _PAPERS = (
     Column("conditions", "words", "", "none", "Conditions that bind the holder, separated by `;` (or a JSON list)."),
     Column("parent", "text", "", "none", "The unit lot that these units were split from."),
     Column("note", "text", "", "empty", "Anything that a reader should know."),
+    Column("serials", "words", "", "not listed", "Serial numbers of the devices, separated by `;` (or a JSON list)."),
 )  # fmt: skip
 
 OPENING = (
@@ -47,6 +48,9 @@ MOVEMENTS = (
     Column("slot", "text", "UTC", "always", "The hours in which it counts: `2025-07-01..2025-10-01/h08-20`."),
     Column("reverses", "text", "", "none", "Id of the entry that this one undoes."),
     Column("settles", "text", "", "none", "Id of the clearing that this entry settles."),
+    Column("serials", "words", "", "none", "Serial numbers that move, where the lot lists them; separated by `;`."),
+    Column("expires", "date", "UTC", "never", "Makes the entry a reservation, until then."),
+    Column("resolves", "text", "", "none", "Id of the reservation that this entry posts or voids."),
 )  # fmt: skip
 
 LOTS = (
@@ -87,7 +91,7 @@ def template(kind: Kind) -> str:
     Examples
     --------
     >>> print(template("lots").splitlines()[-1])
-    cedar-h100,nvidia-h100-sxm5-80gb,2023-03-01,US,,,,,delivery-3
+    cedar-h100,nvidia-h100-sxm5-80gb,2023-03-01,US,,,,,,delivery-3
     """
     columns = TABLES[kind]
     meaning = [

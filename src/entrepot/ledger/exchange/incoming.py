@@ -26,8 +26,8 @@ __all__ = ["Incoming", "read_movements", "read_opening"]
 
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _POSTING = re.compile(r", posting (\d+)$")
-_PAPERS = ("imported_on", "imported_from", "authorisation", "conditions", "parent", "note")
-_OF_ENTRY = ("at", "cause", "reverses", "settles")
+_PAPERS = ("imported_on", "imported_from", "authorisation", "conditions", "parent", "note", "serials")
+_OF_ENTRY = ("at", "cause", "reverses", "settles", "expires", "resolves")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ class _Reader:
             self.fault(row[LINE], column, "the field is empty", f"Write the {column}.")
         return not blank
 
-    def papers(self, row: Row, lot: str, accelerator: str) -> UnitLot:
+    def papers(self, row: Row, lot: str, accelerator: str, serials: tuple[str, ...]) -> UnitLot:
         return UnitLot(
             id=lot,
             accelerator=accelerator,
@@ -160,6 +160,7 @@ class _Reader:
             conditions=self.words(row, "conditions"),
             parent=row["parent"],
             note=row["note"] or "",
+            serials=serials,
         )
 
     def entry(self, lines: list[int], column: str, **fields: Any) -> Entry | None:
@@ -196,8 +197,13 @@ def read_opening(path: Path) -> Incoming:
     entries: list[Entry] = []
     lines: dict[str, int] = {}
     lots: dict[str, tuple[int, UnitLot]] = {}
+    serials_of = {row[LINE]: read.words(row, "serials") for row in rows}
+    of_lot: dict[str, tuple[str, ...]] = {}
+    for row in rows:  # a lot that stands at two sites has the devices of both
+        name = row["unit_lot"] or row["key"] or ""
+        of_lot[name] = of_lot.get(name, ()) + serials_of[row[LINE]]
     for row in rows:
-        line = row[LINE]
+        line, serials = row[LINE], serials_of[row[LINE]]
         if not read.complete(row, ("key", "at", "account", "commodity", "quantity")):
             continue
         key = row["key"]
@@ -213,12 +219,12 @@ def read_opening(path: Path) -> Incoming:
         lot = row["unit_lot"] or (key if of_units else "")
         brings: tuple[UnitLot, ...] = ()
         if lot:
-            papers = read.papers(row, lot, row["commodity"])
+            papers = read.papers(row, lot, row["commodity"], of_lot[lot])
             if lot not in lots:
                 lots[lot], brings = (line, papers), (papers,)
             else:
                 _same_papers(read, line, papers, lots[lot])
-        elif any(row[column] is not None for column in _PAPERS[:-1]):
+        elif any(row[column] is not None for column in _PAPERS if column != "note"):
             read.fault(
                 line, "unit_lot", "money has no papers", "Leave the columns of papers blank for money."
             )
@@ -241,8 +247,8 @@ def read_opening(path: Path) -> Incoming:
             )
             continue
         postings = (
-            Posting(row["account"], row["commodity"], quantity, lot),
-            Posting(f"{account.party}:opening", row["commodity"], -quantity, lot),
+            Posting(row["account"], row["commodity"], quantity, lot, serials=serials),
+            Posting(f"{account.party}:opening", row["commodity"], -quantity, lot, serials=serials),
         )
         cause = row["cause"] or f"opening: {quantity} {row['commodity']} at {row['account']}"
         entry = read.entry(
@@ -285,12 +291,18 @@ def read_movements(path: Path, lots: Path | None = None) -> Incoming:
         if id_ not in whole:
             continue
         at = read.instant(of_entry[0], "at")
-        parts = [(read.account(row), read.quantity(row), read.slot(row)) for row in of_entry]
+        expires = read.instant(of_entry[0], "expires") if of_entry[0]["expires"] is not None else None
+        parts = [
+            (read.account(row), read.quantity(row), read.slot(row), read.words(row, "serials"))
+            for row in of_entry
+        ]
         if sum(read.seen.values()) > before or at is None:
             continue
         postings = tuple(
-            Posting(row["account"], row["commodity"], quantity or 0, row["unit_lot"] or "", slot or "")
-            for row, (_, quantity, slot) in zip(of_entry, parts, strict=True)
+            Posting(
+                row["account"], row["commodity"], quantity or 0, row["unit_lot"] or "", slot or "", serials
+            )
+            for row, (_, quantity, slot, serials) in zip(of_entry, parts, strict=True)
         )
         entry = read.entry(
             [row[LINE] for row in of_entry],
@@ -302,6 +314,8 @@ def read_movements(path: Path, lots: Path | None = None) -> Incoming:
             unit_lots=home.get(id_, ()),
             reverses=of_entry[0]["reverses"],
             settles=of_entry[0]["settles"] or "",
+            expires=expires,
+            resolves=of_entry[0]["resolves"],
         )
         if entry is not None:
             entries.append(entry)
@@ -329,7 +343,9 @@ def _read_lots(path: Path) -> list[tuple[int, UnitLot, str | None]]:
             read.fault(row[LINE], "unit_lot", what, "Give each lot one row.")
             continue
         lines[lot] = row[LINE]
-        out.append((row[LINE], read.papers(row, lot, row["accelerator"]), row["entry"]))
+        out.append(
+            (row[LINE], read.papers(row, lot, row["accelerator"], read.words(row, "serials")), row["entry"])
+        )
     read.stop()
     return out
 
@@ -376,7 +392,7 @@ def _one_head(read: _Reader, rows: list[Row]) -> None:
 
 def _same_papers(read: _Reader, line: int, papers: UnitLot, before: tuple[int, UnitLot]) -> None:
     first, stated = before
-    for name in ("accelerator", *_PAPERS[:-1]):
+    for name in ("accelerator", *_PAPERS):
         if getattr(papers, name, None) != getattr(stated, name, None):
             read.fault(
                 line, "unit_lot" if name == "accelerator" else name,

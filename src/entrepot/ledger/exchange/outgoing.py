@@ -36,7 +36,7 @@ def movements(entries: Iterable[Entry]) -> pl.DataFrame:
     """Return one row per posting, in the columns of an import of movements; a blank is null."""
     rows = [
         (e.id, e.at, e.cause, p.account, p.commodity, p.quantity, p.unit_lot or None, p.slot or None,
-         e.reverses, e.settles or None)
+         e.reverses, e.settles or None, _words(p.serials), e.expires, e.resolves)
         for e in entries
         for p in e.postings
     ]  # fmt: skip
@@ -49,7 +49,7 @@ def lots(entries: Iterable[Entry]) -> pl.DataFrame:
     """Return one row per unit lot, with its papers and the entry that brought it in."""
     rows = [
         (lot.id, lot.accelerator, lot.imported_on, lot.imported_from, lot.authorisation, _words(lot.conditions),
-         lot.parent, lot.note or None, e.id)
+         lot.parent, lot.note or None, _words(lot.serials), e.id)
         for e in entries
         for lot in e.unit_lots
     ]  # fmt: skip

@@ -102,7 +102,7 @@ def _stored(ledger: Ledger, incoming: Incoming) -> Mapping[str, Sealed]:
 
 def _difference(there: Entry, new: Entry) -> str:
     """Say in which field two entries of one id differ first."""
-    for name in ("at", "reverses", "settles"):
+    for name in ("at", "reverses", "settles", "expires", "resolves"):
         old, wanted = getattr(there, name), getattr(new, name)
         if old != wanted:
             return f"{name}: {old}, and not {wanted}"
