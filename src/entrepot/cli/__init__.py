@@ -94,6 +94,9 @@ _controls.command(
     "entrepot.cli.controls:classify", name="classify", help="Where does a chip stand under ECCN 3A090?"
 )
 _controls.command(
+    "entrepot.cli.controls_matrix:draw", name="matrix", help="Which chip may go where on a day, as a picture?"
+)
+_controls.command(
     "entrepot.cli.controls_screen:screen_party",
     name="screen-party",
     help="Does a party stand on a restricted-party list?",
