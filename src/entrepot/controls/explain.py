@@ -121,6 +121,9 @@ def _lines(d: Decision, asked_on: dt.date | None) -> Iterator[str]:
             else "The answer above is the one that is enforced."
         )
         yield f"  By the text alone: {_ANSWER[d.codified_outcome].lower()}. {tail}"
+    beside = dict.fromkeys(f"{g.government}: {_GATE[g.answer]}" for g in d.gates if g.answer is not GateAnswer.UNKNOWN)
+    if beside:
+        yield f"  Beside it, other governments' gate: {'; '.join(beside)}."
     yield ""
     yield "Why"
     yield from _reasons(r for r in d.reasons if r.outcome is d.outcome)
@@ -140,7 +143,7 @@ def _lines(d: Decision, asked_on: dt.date | None) -> Iterator[str]:
 
 
 def _gate(g: Gate) -> str:
-    lacks = f" Not known: {', '.join(g.missing)}." if g.missing else ""
+    lacks = f" Not known: {'; '.join(map(_glossed, g.missing))}." if g.missing else ""
     return f"{g.government}: {_GATE[g.answer]} ({g.confidence}, since {g.effective}). {g.text}{lacks} [{g.citation}]"
 
 
