@@ -121,7 +121,9 @@ def _lines(d: Decision, asked_on: dt.date | None) -> Iterator[str]:
             else "The answer above is the one that is enforced."
         )
         yield f"  By the text alone: {_ANSWER[d.codified_outcome].lower()}. {tail}"
-    beside = dict.fromkeys(f"{g.government}: {_GATE[g.answer]}" for g in d.gates if g.answer is not GateAnswer.UNKNOWN)
+    beside = dict.fromkeys(
+        f"{g.government}: {_GATE[g.answer]}" for g in d.gates if g.answer is not GateAnswer.UNKNOWN
+    )
     if beside:
         yield f"  Beside it, other governments' gate: {'; '.join(beside)}."
     yield ""
