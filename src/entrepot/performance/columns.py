@@ -100,6 +100,8 @@ class Columns:
     context_inside: Number
     pairs: Number
     pairs_inside: Number
+    verified: Number  # tokens of a sequence that one decode step looks at: 1 + drafts
+    accepted: Number  # tokens that it yields: 1 without speculation
     # engine and fixed costs
     layer_s: Number
     host_s: Number
@@ -182,6 +184,8 @@ def columns(chip: Chip, shape: Shape, layouts: Layouts, mix: Mix, engine: Engine
         context_inside=mix.context_within(shape.window) if shape.window else 0.0,
         pairs=mix.pairs,
         pairs_inside=mix.pairs_within(shape.window) if shape.window else 0.0,
+        verified=1.0,
+        accepted=1.0,
         layer_s=efficiency.layer_us * engine.layer_factor * _US,
         host_s=engine.step_host_ms * 1e-3,
         sequence_s=constants.host_sequence_us * _US,

@@ -78,7 +78,16 @@ class Efficiency:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What a serving engine adds: overheads of a step and the terms of TTFT."""
+    """What a serving engine adds: overheads of a step and the terms of TTFT.
+
+    Attributes
+    ----------
+    interference_equal, ttft_burst_equal : factors on ``interference`` and ``ttft_burst`` where all requests have the same
+        lengths and run in lockstep
+    offline_interference : share of the prefill that output waits for where everything is queued at the start
+    drift_per_year : how much longer a step takes for each year that the software is older than ``[era] reference_year``:
+        log of the factor
+    """
 
     name: str
     layer_factor: float
@@ -89,6 +98,10 @@ class Engine:
     ttft_steps: float
     ttft_burst: float
     ttft_burst_exponent: float
+    interference_equal: float
+    ttft_burst_equal: float
+    offline_interference: float
+    drift_per_year: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +137,7 @@ class Serving:
     ttft_p99_over_mean: float
     interval: Mapping[str, float]
     pcie_factor: float
+    era_reference_year: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +161,14 @@ def _value(table: Mapping[str, Any], name: str) -> float | None:
     return None if entry is None else float(entry["value"])
 
 
+def _fitted(group: str, name: str) -> Mapping[str, Any]:
+    """Values that the fit of ``make calibrate`` puts in the place of the starting ones."""
+    tables = cast("dict[str, Any]", _read("fitted.toml")).get(group, {})
+    return cast("Mapping[str, Any]", tables.get(name, {}))
+
+
 @cache
-def efficiency(architecture: str | None) -> Efficiency:
+def efficiency(architecture: str | None, *, fitted: bool = True) -> Efficiency:
     """Return the efficiencies of an architecture; one that nobody measured gets ``default``.
 
     Examples
@@ -160,6 +180,9 @@ def efficiency(architecture: str | None) -> Efficiency:
     wanted = (architecture or "").strip().lower()
     found = next((k for k, t in tables.items() if wanted in t["names"]), DEFAULT)
     own, base = tables[found], tables[DEFAULT]
+    if fitted:
+        own = {**own, **_fitted("architecture", found)}
+        base = {**base, **_fitted("architecture", DEFAULT)}
 
     def number(name: str) -> float:
         value = _value(own, name)
@@ -195,7 +218,7 @@ _SHARES: Final = (
 
 
 @cache
-def engine(name: str) -> Engine:
+def engine(name: str, *, fitted: bool = True) -> Engine:
     """Return a serving engine's overheads: ``vllm``, ``trtllm`` or ``sglang``.
 
     Raises
@@ -206,19 +229,23 @@ def engine(name: str) -> Engine:
     tables = cast("dict[str, dict[str, Any]]", _read("serving.toml")["engine"])
     if name not in tables:
         raise NotFound("serving engine", name, sorted(tables))
-    return Engine(name=name, **{key: float(entry["value"]) for key, entry in tables[name].items()})
+    entries = {**tables[name], **(_fitted("engine", name) if fitted else {})}
+    return Engine(name=name, **{key: float(entry["value"]) for key, entry in entries.items()})
 
 
 @cache
-def serving() -> Serving:
-    """Return the constants of ``data/serving.toml``."""
+def serving(*, fitted: bool = True) -> Serving:
+    """Return the constants of ``data/serving.toml``, with those of ``data/fitted.toml`` in their place."""
     tables = _read("serving.toml")
     link, interval = tables["link"], tables["interval"]
     lanes = {k: float(v) for k, v in link["pcie_lane_gb_s"].items() if k not in {"kind", "source"}}
     plain = {
         key: entry["value"]
-        for name in ("step", "memory", "percentile")
-        for key, entry in cast("dict[str, dict[str, Any]]", tables[name]).items()
+        for name in ("step", "memory", "percentile", "era")
+        for key, entry in {
+            **cast("dict[str, dict[str, Any]]", tables[name]),
+            **(_fitted("constants", name) if fitted else {}),
+        }.items()
     }
     links = {key: entry["value"] for key, entry in link.items() if key != "pcie_lane_gb_s"}
     factors = {key: float(entry["value"]) for key, entry in interval.items() if key != "pcie_factor"}
@@ -241,7 +268,7 @@ def provenance() -> tuple[Provenance, ...]:
                 for key, entry in table.items()
                 if isinstance(entry, dict)
             ]
-    for name in ("step", "memory", "link", "percentile", "interval"):
+    for name in ("step", "memory", "link", "percentile", "interval", "era"):
         for key, entry in _read("serving.toml")[name].items():
             values = (
                 {"": entry["value"]}

@@ -9,19 +9,20 @@ from __future__ import annotations
 import numpy as np
 
 from entrepot.performance.chip import GB, Chip
+from entrepot.performance.columns import Columns, Number
 from entrepot.performance.efficiency import serving
 from entrepot.performance.layouts import Layouts
 from entrepot.performance.mix import Mix
 from entrepot.performance.operations import Shape
 from entrepot.performance.records import F64
 
-__all__ = ["batch_max", "cache_bytes", "weight_bytes"]
+__all__ = ["batch_max", "cache_bytes", "held_together", "weight_bytes"]
 
 _BYTES_16 = 2.0
 _LARGEST_BATCH = 2.0**24  # where a sequence holds no cache at all
 
 
-def weight_bytes(shape: Shape, layouts: Layouts) -> F64:
+def weight_bytes(shape: Shape | Columns, layouts: Layouts | Columns) -> F64:
     """Return the weights that one device holds, bytes, (layouts, 1).
 
     Attention and embeddings are split over TP and copied over DP; FFN and experts are spread over the whole group.
@@ -30,13 +31,19 @@ def weight_bytes(shape: Shape, layouts: Layouts) -> F64:
     group = layouts.group
     linear = shape.attention / layouts.tp + (shape.dense + shape.shared) / group
     sixteen = shape.router + shape.embedding / layouts.tp
-    whole = np.where(layouts.ep > 1, np.ceil(shape.experts / layouts.ep) * layouts.ep, shape.experts)
+    whole = np.where(
+        np.asarray(layouts.ep) > 1, np.ceil(shape.experts / layouts.ep) * layouts.ep, shape.experts
+    )
     routed = shape.moe_layers * shape.expert * whole / group
-    held: F64 = linear * layouts.linear_bytes + routed * layouts.expert_bytes + sixteen * _BYTES_16
+    held: F64 = np.asarray(
+        linear * layouts.linear_bytes + routed * layouts.expert_bytes + sixteen * _BYTES_16
+    )
     return held
 
 
-def cache_bytes(shape: Shape, layouts: Layouts, tokens: float, windowed: float, kv_bits: int) -> F64:
+def cache_bytes(
+    shape: Shape | Columns, layouts: Layouts | Columns, tokens: Number, windowed: Number, kv_bits: Number
+) -> F64:
     """Return the cache that one sequence of ``tokens`` needs on one device of its rank, bytes, (layouts, 1).
 
     Parameters
@@ -47,8 +54,24 @@ def cache_bytes(shape: Shape, layouts: Layouts, tokens: float, windowed: float, 
     split = np.minimum(layouts.tp, shape.kv_heads)
     grown = (shape.kv_elements * tokens + shape.window_elements * windowed) / split
     state = shape.state_elements / layouts.tp
-    size: F64 = (grown + state) * kv_bits / 8
+    size: F64 = np.asarray((grown + state) * kv_bits / 8)
     return size
+
+
+def held_together(at: Columns) -> F64:
+    """Return the sequences of the mean request that fit in one replica, below 1 where none does, one per point.
+
+    As ``batch_max``, but not a whole number, and without asking that the longest request fits: a published run did run.
+    """
+    constants = serving()
+    kept = constants.reserve_gb * GB + constants.reserve_share * at.memory_bytes
+    free = at.memory_bytes - kept - weight_bytes(at, at)
+    tokens = at.isl + constants.output_share_held * at.osl
+    inside = np.minimum(tokens, at.window)
+    one = cache_bytes(at, at, tokens, inside, at.kv_bits)
+    with np.errstate(divide="ignore"):
+        fits: F64 = np.where(one > 0, free / np.maximum(one, 1e-9), _LARGEST_BATCH) * at.dp
+    return np.minimum(fits, _LARGEST_BATCH)
 
 
 def batch_max(

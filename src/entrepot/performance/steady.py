@@ -135,7 +135,7 @@ def closed_loop(
     prefill = total(packed_prefill(at, batch))
     uneven = _uneven(at)
     td, marg = decode.whole, prefill.whole * uneven / at.pp
-    per_token = td / (1.0 if speculation is None else speculation.tokens_per_step)
+    per_token = td / at.accepted / (1.0 if speculation is None else speculation.tokens_per_step)
     own = np.asarray(total(alone(at)).whole * _through_stages(at, at.computed) * at.ttft_prefill)
     others = np.maximum(batch - 1, 0.0)
     steps_waited = np.asarray(at.ttft_steps * td)

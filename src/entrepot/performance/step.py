@@ -132,7 +132,8 @@ def decode_parts_of(at: Columns, batch: F64) -> list[Part]:
         if not (np.any(layers) and np.any(context)):
             continue
         floor_memory = rows * context * elements / split * kv_bytes / at.bandwidth
-        floor_arithmetic = 2 * layers * rows * context * (at.heads / at.tp) * width / at.rate_16
+        looked = rows * at.verified
+        floor_arithmetic = 2 * layers * looked * context * (at.heads / at.tp) * width / at.rate_16
         attention.append(
             Part(
                 name,
@@ -145,18 +146,22 @@ def decode_parts_of(at: Columns, batch: F64) -> list[Part]:
             )
         )
     if np.any(sparse):
-        attention.append(_indexer(at, rows, rows * at.context, at.context * rows))
+        attention.append(_indexer(at, rows * at.verified * at.context, at.context * rows))
     if np.any(at.state_elements):  # read and written once per step
         moved = np.asarray(2 * rows * at.state_elements / at.tp * kv_bytes / at.bandwidth)
         attention.append(
             Part("linear attention", moved * 0, moved / at.kv_reached, _ZERO, moved * 0, moved, at.softness)
         )
-    return [*attention, *_products(at, rows, batch, head_rows=rows), *_fixed(at, rows, rows)]
+    tokens, tokens_here = np.asarray(batch * at.verified), np.asarray(rows * at.verified)
+    return [
+        *attention,
+        *_products(at, tokens_here, tokens, head_rows=tokens_here),
+        *_fixed(at, tokens_here, rows),
+    ]
 
 
-def _indexer(at: Columns, rows: F64, pairs: Number, read: Number) -> Part:
+def _indexer(at: Columns, pairs: Number, read: Number) -> Part:
     """Return the indexer of sparse attention: every query against every key, in 8 bits, in every full layer."""
-    del rows
     arithmetic = np.asarray(2 * at.full * pairs * at.index_heads * at.index_dim / at.tp / at.linear_rate)
     memory = np.asarray(
         at.full * read * at.index_dim * np.where(np.asarray(at.index_top) > 0, 1.0, 0.0) / at.bandwidth
@@ -212,7 +217,7 @@ def prefill_parts_of(
         )
     ]
     if np.any(sparse):
-        attention.append(_indexer(at, chunk, np.asarray(pairs / ranks), np.asarray(tokens / ranks)))
+        attention.append(_indexer(at, np.asarray(pairs / ranks), np.asarray(tokens / ranks)))
     head_rows = chunk / np.maximum(tokens, 1.0)  # only the last token of a prompt needs the head
     parts = [
         *_products(at, chunk, chunk * ranks, head_rows=head_rows),

@@ -1,0 +1,473 @@
+"""Under which conditions was a row measured, and how were its blanks read?
+
+Everything that decides a prediction is read here, from the conditions alone: never from the value, and from the notes only
+the phrases that state a condition (speculation, percentile, submitted load, replica kind), never a result.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+from entrepot.catalogue.records import NumberFormat
+from entrepot.performance.accuracy.names import ChipReading, ModelReading, read_chip, read_model
+from entrepot.performance.accuracy.rows import METRICS, Row
+from entrepot.performance.chip import native_format
+
+__all__ = ["Conditions", "Harness", "Unanswered", "read_conditions"]
+
+Harness = Literal[
+    "closed", "offline", "static", "rate", "load", "slo", "prefill", "decode", "kernel", "training"
+]
+
+_SERVER_LIMITS = {  # p99 TTFT ms, p99 TPOT ms of MLPerf Inference Server and Interactive, as the submission logs state
+    ("llama-2-70b", "server"): (2000.0, 200.0),
+    ("llama-2-70b", "interactive"): (450.0, 40.0),
+    ("llama-3.1-405b", "server"): (6000.0, 175.0),
+    ("llama-3.1-405b", "interactive"): (4500.0, 80.0),
+    ("llama-3.1-8b", "server"): (2000.0, 100.0),
+    ("llama-3.1-8b", "interactive"): (500.0, 30.0),
+    ("mixtral-8x7b", "server"): (2000.0, 200.0),
+    ("deepseek-r1", "server"): (2000.0, 80.0),
+    ("deepseek-r1", "interactive"): (1500.0, 15.0),
+    ("gpt-oss-120b", "server"): (3000.0, 80.0),
+    ("gpt-oss-120b", "interactive"): (2000.0, 15.0),
+}
+_LENGTHS = {  # mean tokens in and out of data sets that rows name or leave out
+    "llama-2-70b": (294.0, 291.0),  # OpenOrca with the Llama-2 tokenizer; the logs state 283 to 301 out
+    "llama-3.1-405b": (9428.6, 684.7),
+    "llama-3.1-8b": (870.7, 81.6),
+    "deepseek-r1": (803.8, 4043.4),
+    "mixtral-8x7b": (427.4, 144.8),
+    "gpt-oss-120b": (1043.0, 1295.0),
+    "gpt-j-6b": (556.0, 69.0),
+}
+_DATASETS = {
+    "sharegpt": (220.0, 200.0),
+    "gsm8k": (100.0, 200.0),
+    "agieval": (300.0, 400.0),
+    "humaneval": (200.0, 250.0),
+    "aime": (120.0, 4000.0),
+}
+_ACCEPT = {
+    1: 1.85,
+    2: 2.45,
+    3: 2.9,
+}  # mean accept length by drafts of MTP: sglang PR #11854, CloudMatrix384, H20 tiers
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A row that the model cannot answer, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """One row's conditions in numbers.
+
+    Attributes
+    ----------
+    devices : of the row; ``replicas`` of ``tp x dp x pp`` devices each stand beside one another
+    concurrency : requests in flight per replica; ``inf`` is as many as fit
+    cap : most requests per replica that the server takes
+    rate_per_s : requests per second per replica, for arrivals at a rate
+    load_tokens_per_s : output tokens per second per replica at which latencies were taken
+    equal : all requests have exactly these lengths
+    die : fraction of the chip that one rank is (0.5 on a two-die package that is addressed by die)
+    assumed : how blanks were read
+    """
+
+    chip: ChipReading
+    model: ModelReading
+    chip_id: str
+    model_id: str
+    engine: str
+    engine_version: str
+    stack: str
+    year: float
+    weight_format: NumberFormat
+    kv_bits: int
+    tp: int
+    dp: int
+    ep: int
+    pp: int
+    replicas: float
+    devices: float
+    isl: float
+    osl: float
+    concurrency: float
+    cap: float
+    rate_per_s: float
+    load_tokens_per_s: float
+    ttft_limit_ms: float
+    tpot_limit_ms: float
+    percentile: float
+    equal: bool
+    harness: Harness
+    metric: str
+    drafts: int
+    accept: float
+    prefix_hit: float
+    die: float
+    recv_interval: float
+    scenario: str
+    source: str
+    flags: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = field(default=())
+
+
+def read_conditions(row: Row) -> Conditions | Unanswered:
+    """Return the conditions of a row, or why it cannot be answered."""
+    if row.metric not in METRICS:
+        return Unanswered(f"metric {row.metric!r} is not one of {', '.join(METRICS)}")
+    chip = read_chip(row.accelerator)
+    if chip is None:
+        return Unanswered(f"chip {row.accelerator!r} is not on record with rate, memory and bandwidth")
+    if row.metric.startswith("kernel") or row.metric.startswith("train") or row.regime == "training":
+        return Unanswered("kernel or training row")  # dispatched before
+    text = f"{row.engine} {row.parallelism}".lower()
+    if "ktransformers" in text or "cpu" in text.split():
+        return Unanswered("experts run on the host CPU: the host's memory decides, not the chip")
+    model = read_model(row.model)
+    if model is None:
+        return Unanswered(f"model {row.model!r} is not on record and its name states no size")
+    assumed = [*chip.assumed, *model.assumed]
+    notes = row.notes.lower()
+    stack, engine, version = _engine(row)
+    fmt, said = _format(row, model, chip)
+    assumed += said
+    kv_bits = _kv(row)
+    layout = _layout(row, model, chip, assumed)
+    if layout is None:
+        return Unanswered(f"parallel layout {row.parallelism!r} cannot be read")
+    tp, dp, ep, pp, replicas, devices, die = layout
+    scenario = _scenario(row)
+    isl, osl = _lengths(row, model.id, assumed)
+    harness, concurrency, cap, rate, load = _load(row, notes, scenario, replicas, dp, assumed)
+    limits = _SERVER_LIMITS.get((model.id, scenario), (math.inf, math.inf))
+    if harness == "slo" and limits == (math.inf, math.inf):
+        limits = _stated_limits(notes)
+    drafts, accept = _speculation(row)
+    percentile = 99.0 if re.match(r"\s*p99\b", notes) else 50.0
+    return Conditions(
+        chip=chip,
+        model=model,
+        chip_id=chip.accelerator.id,
+        model_id=model.id,
+        engine=engine,
+        engine_version=version,
+        stack=stack,
+        year=_year(row.date),
+        weight_format=fmt,
+        kv_bits=kv_bits,
+        tp=tp,
+        dp=dp,
+        ep=ep,
+        pp=pp,
+        replicas=replicas,
+        devices=devices,
+        isl=isl,
+        osl=osl,
+        concurrency=concurrency,
+        cap=cap,
+        rate_per_s=rate,
+        load_tokens_per_s=load,
+        ttft_limit_ms=limits[0],
+        tpot_limit_ms=limits[1],
+        percentile=percentile,
+        equal="inferencex" not in notes and "inferencemax" not in notes,
+        harness=harness,
+        metric=row.metric,
+        drafts=drafts,
+        accept=accept,
+        prefix_hit=_prefix(notes),
+        die=die,
+        recv_interval=10.0,
+        scenario=scenario,
+        source=_source(row.source),
+        assumed=tuple(assumed),
+    )
+
+
+def _source(text: str) -> str:
+    """The publication a row stands in: host and repository or first words, without file, commit and table."""
+    found = re.match(r"([\w.-]+/[\w.-]+)", text)
+    return (found.group(1) if found else " ".join(text.split()[:3])).lower()
+
+
+def _engine(row: Row) -> tuple[str, str, str]:
+    """Return the software stack, the engine whose constants serve, and the version."""
+    text = row.engine.lower()
+    version = re.search(r"\d+\.\d+(\.\d+)?", text)
+    shown = version.group(0) if version else "unstated"
+    ascend = "ascend" in text or "ascend" in row.accelerator.lower() or "910" in row.accelerator
+    if "mlperf" in row.notes.lower():
+        engine = "vllm" if "vllm" in text else "trtllm"
+        return "mlperf-" + engine, engine, _minor(shown)
+    for word, engine in (
+        ("trt", "trtllm"),
+        ("tensorrt", "trtllm"),
+        ("sglang", "sglang"),
+        ("vllm", "vllm"),
+        ("rocm", "vllm"),
+    ):
+        if word in text:
+            stack = (
+                f"{engine}-ascend"
+                if ascend
+                else (f"{engine}-rocm" if "mi3" in row.accelerator.lower() else engine)
+            )
+            return stack, engine, _minor(shown)
+    if "mindie" in text:
+        return "mindie", "trtllm", _minor(shown)
+    return "other", "vllm", "unstated"
+
+
+def _minor(version: str) -> str:
+    parts = version.split(".")
+    return ".".join(parts[:2]) if len(parts) > 1 else version
+
+
+def _format(row: Row, model: ModelReading, chip: ChipReading) -> tuple[NumberFormat, list[str]]:
+    text = row.weight_dtype.lower()
+    said: list[str] = []
+    if not text:
+        own = re.search(r"(nvfp4|mxfp4|fp4|fp8|w8a8|w4a8|int4|awq|gptq)", row.model.lower())
+        if own:
+            text = own.group(1)
+            said.append(f"weights read as {text} from the model's name")
+        else:
+            native = native_format(model.model) or NumberFormat.BF16
+            said.append(f"weights read as {native}, the published format")
+            return native, said
+    rates = chip.accelerator.dense_rate
+    if re.search(r"fp4|nvfp4|mxfp4|w4a|int4|awq|gptq-int4|q4", text):
+        return NumberFormat.FP4, said
+    if re.search(r"int8|w8a8|gptq-int8", text):
+        return NumberFormat.INT8, said
+    if re.search(r"fp8|mxfp8|e4m3", text):
+        return (NumberFormat.FP8 if NumberFormat.FP8 in rates else NumberFormat.INT8), said
+    return NumberFormat.BF16, said
+
+
+def _kv(row: Row) -> int:
+    text = row.kv_dtype.lower()
+    if "fp8" in text or "int8" in text or "c8" in row.model.lower():
+        return 8
+    return 16
+
+
+def _layout(
+    row: Row, model: ModelReading, chip: ChipReading, assumed: list[str]
+) -> tuple[int, int, int, int, float, float, float] | None:
+    """Return tp, dp, ep, pp of a replica, replicas, devices, and the share of a package that a rank is."""
+    text = row.parallelism.lower()
+    stated = _number(row.n_accelerators)
+    dies = "dies" in text
+    die = 0.5 if dies else 1.0
+    moe = bool(model.model.n_experts)
+
+    def find(pattern: str) -> int | None:
+        found = re.search(pattern, text)
+        return int(found.group(1)) if found else None
+
+    dep = find(r"\bdep\s*(\d+)")
+    tp = find(r"\btp\s*(\d+)")
+    dp = find(r"attndp(\d+)") or find(r"\bdp\s*(\d+)")
+    pp = find(r"\bpp\s*(\d+)") or find(r"tp\d+pp(\d+)") or 1
+    ep = find(r"moeep(\d+)") or find(r"\bep\s*(\d+)")
+    replicas = find(r"(\d+) replicas")
+    pair = re.search(r"dpxtp (\d+)x(\d+)", text)
+    if pair:  # several servers; the last group decodes
+        groups = re.findall(r"(\d+)x(\d+)", text)
+        tp, dp = int(groups[-1][1]), int(groups[-1][0])
+        assumed.append("disaggregated layout read as its last server, replicated")
+    if dep is not None:
+        tp, dp, ep = 1, dep, dep
+    elif "dp attention" in text or "attention dp" in text:
+        dp, tp, ep = tp or 8, 1, ep or tp or 8
+    if tp is None and dp is None and ep is not None:
+        tp, dp = 1, ep
+    devices = stated
+    if devices is None:
+        size = (tp or 1) * (dp or 1) * pp
+        devices = size * die if (tp or dp) else 8.0 if _weights_gb(model) > 60 else 1.0
+        assumed.append(f"devices not stated: {devices:g} assumed")
+    ranks = max(1, round(devices / die))
+    if tp is None and dp is None:
+        tp = _smallest_tp(row, model, chip, ranks, assumed)
+        dp = 1
+    tp, dp = tp or 1, dp or 1
+    if re.search(r"(^|\W)ep(\W|$)", text) and ep is None:
+        ep = tp * dp
+    if not moe:
+        ep = 1
+        if dp > 1:  # a dense model in data parallel is so many replicas
+            replicas, dp = dp * (replicas or 1), 1
+    tp = max(1, min(tp, ranks)) if replicas is None or not moe else tp
+    group = tp * dp * pp
+    count = float(replicas) if replicas else max(ranks / group, 1.0 if ranks >= group else ranks / group)
+    return tp, dp, min(ep or 1, tp * dp), pp, max(count, 1.0), devices, die
+
+
+def _weights_gb(model: ModelReading) -> float:
+    from entrepot.catalogue.shape import parameters
+
+    built = parameters(model.model)
+    return 0.0 if built is None else built.total * model.scale / 1e9
+
+
+def _smallest_tp(row: Row, model: ModelReading, chip: ChipReading, ranks: int, assumed: list[str]) -> int:
+    """Tensor parallelism where none is stated: the least that leaves a third of the memory to the cache, in the row's devices."""
+    bytes_per = {"fp4": 0.56, "fp8": 1.0, "int8": 1.0}.get(str(_format(row, model, chip)[0]), 2.0)
+    need = _weights_gb(model) * bytes_per
+    memory = float(chip.accelerator.memory_gb or 80)
+    tp = 1
+    while tp < min(ranks, 16) and need / tp > 0.62 * memory:
+        tp *= 2
+    many = row.regime == "latency" and ranks <= 8
+    tp = min(ranks, 8) if many else min(tp, ranks)
+    assumed.append(f"layout not stated: TP{tp}")
+    return tp
+
+
+def _scenario(row: Row) -> str:
+    notes = row.notes.lower()
+    for word in ("interactive", "server", "offline"):
+        if re.search(rf"\b{word}\b", notes) and "mlperf" in (notes + row.source.lower() + row.id.lower()):
+            return word
+    return ""
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if value > 0 and math.isfinite(value) else None
+
+
+def _lengths(row: Row, model_id: str, assumed: list[str]) -> tuple[float, float]:
+    isl, osl = _number(row.isl), _number(row.osl)
+    words = row.isl.lower() + " " + row.osl.lower()
+    known = next((pair for name, pair in _DATASETS.items() if name in words), None)
+    upper_in, upper_out = re.search(r"<=(\d+)", row.isl), re.search(r"<=(\d+)", row.osl)
+    if isl is None and upper_in:
+        isl = float(upper_in.group(1)) / 2
+    if osl is None and upper_out:
+        osl = float(upper_out.group(1)) / 2
+    default = known or (_LENGTHS.get(model_id) if "mlperf" in row.notes.lower() else None)
+    if default is None:
+        default = (1024.0, 128.0 if row.metric == "ttft_ms" else 512.0)
+    if isl is None:
+        isl = default[0]
+        assumed.append(f"input length read as {isl:g}")
+    if osl is None:
+        osl = default[1]
+        if row.metric not in {"ttft_ms", "prefill_tokens_per_s_per_gpu"}:
+            assumed.append(f"output length read as {osl:g}")
+    return max(isl, 1.0), max(osl, 1.0)
+
+
+def _load(
+    row: Row, notes: str, scenario: str, replicas: float, dp: int, assumed: list[str]
+) -> tuple[Harness, float, float, float, float]:
+    """Return harness, concurrency per replica, cap, request rate and token load per replica."""
+    text = row.concurrency_or_batch.lower()
+    inf, nan = math.inf, math.nan
+    cap = inf
+    found = re.search(r"max batch (\d+) per gpu/replica", text)
+    if found:
+        cap = float(found.group(1)) * dp
+    found = re.search(r"max_num_seqs (\d+)", text)
+    if found:
+        cap = float(found.group(1))
+    if row.metric == "prefill_tokens_per_s_per_gpu":
+        return "prefill", inf, cap, nan, nan
+    if row.metric == "decode_tokens_per_s_per_gpu":
+        number = re.match(r"(\d+)(/gpu)?$", text)
+        batch = (float(number.group(1)) * (dp if number.group(2) else 1.0)) if number else inf
+        return "decode", batch, cap, nan, nan
+    if scenario in {"server", "interactive"}:
+        load = re.search(r"at the submitted (?:server )?load \((\d+(?:\.\d+)?) tok/s total\)", notes)
+        if row.metric in {"ttft_ms", "tpot_ms"} and load:
+            return "load", inf, cap, nan, float(load.group(1)) / replicas
+        return "slo", inf, cap, nan, nan
+    if scenario == "offline":
+        return "offline", inf, cap, nan, nan
+    rate = re.search(r"(\d+(?:\.\d+)?)\s*req/s", text) or re.search(
+        r"(?:request )?rate (\d+(?:\.\d+)?)", text
+    )
+    if rate:
+        return "rate", inf, cap, float(rate.group(1)) / replicas, nan
+    if "static batch" in notes or "batch_size requests at once" in notes:
+        number = re.match(r"(\d+)", text)
+        return "static", float(number.group(1)) if number else inf, cap, nan, nan
+    requests = re.match(r"(\d+) requests", text)
+    number = re.match(r"(\d+(?:\.\d+)?)(/gpu)?\b", text)
+    if requests:
+        return "offline", float(requests.group(1)) / replicas, cap, nan, nan
+    if "queued at once" in notes or "submitted at once" in notes or "offline" in notes:
+        own = float(number.group(1)) if number else inf
+        return "offline", own / replicas, cap, nan, nan
+    if text.startswith("max"):
+        return "offline", inf, cap, nan, nan
+    if number:
+        value = float(number.group(1)) * (dp if number.group(2) else 1.0)
+        return "closed", max(value / (1.0 if number.group(2) else replicas), 1.0), cap, nan, nan
+    if row.regime == "latency":
+        assumed.append("concurrency not stated: 1")
+        return "closed", 1.0, cap, nan, nan
+    if row.regime == "server_slo":
+        assumed.append("load not stated: the most that keeps TPOT at 50 ms")
+        return "slo", inf, cap, nan, nan
+    if row.metric in {"ttft_ms", "tpot_ms"}:
+        assumed.append("concurrency not stated: 32")
+        return "closed", 32.0, cap, nan, nan
+    assumed.append("concurrency not stated: as many as fit")
+    return "offline", inf, cap, nan, nan
+
+
+def _stated_limits(notes: str) -> tuple[float, float]:
+    tpot = re.search(r"tpot\s*(?:<=?|bound|limit|at|of)?\s*(?:about\s*)?(\d+(?:\.\d+)?)\s*ms", notes)
+    return math.inf, float(tpot.group(1)) if tpot else 50.0 * 1.19
+
+
+def _speculation(row: Row) -> tuple[int, float]:
+    text = f"{row.parallelism} {row.model} {row.engine} {row.notes}".lower()
+    if re.search(r"no mtp|without mtp|w/o mtp|no speculation|without speculation|mtp off", text):
+        return 0, 1.0
+    found = re.search(r"mtp\s*=?\s*(\d)\b", f"{row.parallelism} {row.notes}".lower())
+    if found:
+        drafts = min(int(found.group(1)), 3)
+    elif re.search(r"\bmtp\b|eagle|speculative|nextn", text):
+        drafts = 1 if "mtp" in row.model.lower() else 3 if "eagle" in text else 1
+    else:
+        return 0, 1.0
+    accept = re.search(r"accept(?:ance)?(?: length)?\s*(?:~|of|=)?\s*(\d\.\d+)", text)
+    length = float(accept.group(1)) if accept and float(accept.group(1)) > 1 else _ACCEPT.get(drafts, 1.0)
+    return drafts, length
+
+
+def _prefix(notes: str) -> float:
+    found = re.search(r"prefix[- ]cache(?: hit)?\s*(?:share|rate|of)?\s*(\d+)\s*%", notes) or re.search(
+        r"(\d+)\s*%\s*(?:prefix|of (?:the )?input|cache hit)", notes
+    )
+    return min(float(found.group(1)) / 100, 0.99) if found else 0.0
+
+
+def _year(text: str) -> float:
+    found = re.match(r"(\d{4})(?:[-/](\d{1,4}))?", text)
+    if not found:
+        return 2025.5
+    year = float(found.group(1))
+    part = found.group(2)
+    if part and len(part) <= 2:
+        return year + (float(part) - 0.5) / 12
+    if part:  # 2025/2026
+        return (year + float(part)) / 2 + 0.4
+    return year + 0.5

@@ -1,0 +1,396 @@
+"""What do many operating points do at once, each on its own chip, with its own model, layout, engine and load?
+
+One physics: the columns are those of ``step`` and ``steady``. A point is what a published row or a run of a user's own
+states; the answer has every serving metric, each by one definition:
+
+- TPOT: (end - first token) / (osl - 1) of the mean request; TTFT: arrival to first token, waiting included
+- output rate: output tokens per second of one replica; total rate: input and output tokens
+- prefill and decode rates: of devices that do nothing else, per device
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+import numpy as np
+
+from entrepot.catalogue.records import Accelerator, Model, NumberFormat
+from entrepot.performance.chip import Chip, WeightFormat, chip, weight_formats
+from entrepot.performance.coefficients import (
+    ARCHITECTURES,
+    ENGINES,
+    I32,
+    Coefficients,
+    coefficients,
+    compute_share,
+)
+from entrepot.performance.columns import Columns, columns, stack
+from entrepot.performance.efficiency import engine, serving
+from entrepot.performance.layouts import one_layout
+from entrepot.performance.memory import held_together
+from entrepot.performance.mix import mix
+from entrepot.performance.operations import Shape, shape
+from entrepot.performance.records import F64, Slo, Workload
+from entrepot.performance.steady import closed_loop, packed_prefill, percentile_stretch
+from entrepot.performance.step import decode_parts_of, total
+
+__all__ = ["Answers", "Point", "Points", "answers", "fill", "points"]
+
+_GRID = 28
+_TERA = 1e12
+_GB = 1e9
+_US = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One operating point, named; see ``accuracy.conditions.Conditions`` for how published rows state it.
+
+    ``scale`` sizes a stand-in model of another size; ``die`` < 1 is a rank on a part of a package.
+    """
+
+    accelerator: Accelerator
+    model: Model
+    weight_format: NumberFormat
+    kv_bits: int
+    engine: str
+    tp: int
+    dp: int
+    ep: int
+    pp: int
+    isl: float
+    osl: float
+    concurrency: float = float("inf")
+    cap: float = float("inf")
+    year: float = 2026.0
+    equal: bool = False
+    harness: str = "closed"
+    rate_per_s: float = float("nan")
+    load_tokens_per_s: float = float("nan")
+    ttft_limit_ms: float = float("inf")
+    tpot_limit_ms: float = float("inf")
+    percentile: float = 50.0
+    drafts: int = 0
+    accept: float = 1.0
+    prefix_hit: float = 0.0
+    scale: float = 1.0
+    die: float = 1.0
+    recv_interval: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Points as columns, (points,) or (points, 1) each; ``static`` holds what no coefficient changes."""
+
+    static: Columns
+    arch: I32
+    engine: I32
+    per_sm_16: F64
+    per_sm_linear: F64
+    per_sm_expert: F64
+    bits_linear: I32
+    bits_expert: I32
+    sm_count: F64
+    pcie: F64
+    kv8: F64
+    age: F64
+    equal: F64
+    harness: tuple[str, ...]
+    concurrency: F64
+    cap: F64
+    rate_per_s: F64
+    load_tokens_per_s: F64
+    ttft_limit_s: F64
+    tpot_limit_s: F64
+    percentile: F64
+
+    def __len__(self) -> int:
+        """Return the number of points."""
+        return len(self.harness)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What each point does; (points,) each, seconds and tokens per second of one replica; NaN where it does not apply."""
+
+    ttft_s: F64
+    tpot_s: F64
+    output_per_s: F64
+    total_per_s: F64
+    prefill_per_s: F64
+    decode_per_s: F64
+    batch: F64
+    fits: F64
+    share_compute: F64
+    share_memory: F64
+    share_communication: F64
+    share_overhead: F64
+
+
+def _die(accelerator: Accelerator, die: float) -> Accelerator:
+    """Return a part of a package: rates, memory, bandwidth and units shrink with it."""
+    if die == 1.0:
+        return accelerator
+    part = Decimal(str(die))
+    return replace(
+        accelerator,
+        dense_rate={f: r * part for f, r in accelerator.dense_rate.items()},
+        memory_gb=None if accelerator.memory_gb is None else accelerator.memory_gb * part,
+        memory_bw_gb_s=None if accelerator.memory_bw_gb_s is None else accelerator.memory_bw_gb_s * part,
+        sm_count=None if accelerator.sm_count is None else max(int(accelerator.sm_count * die), 1),
+    )
+
+
+_WEIGHTS = (
+    "attention",
+    "dense",
+    "shared",
+    "router",
+    "expert",
+    "embedding",
+    "head",
+    "kv_elements",
+    "state_elements",
+)
+
+
+def _shape(model: Model, scale: float) -> Shape:
+    own = shape(model)
+    if scale == 1.0:
+        return own
+    return replace(own, **{name: getattr(own, name) * scale for name in _WEIGHTS})
+
+
+def points(stated: Sequence[Point]) -> Points:
+    """Return the points as columns.
+
+    Raises
+    ------
+    InputError, MissingFact
+        a figure of a chip or a model that no source states
+    """
+    reference = serving().era_reference_year
+    kept: dict[tuple[object, ...], tuple[Chip, WeightFormat, Shape]] = {}
+    rows: list[Columns] = []
+    chips: list[Chip] = []
+    forms: list[WeightFormat] = []
+    for p in stated:
+        key = (p.accelerator.id, p.accelerator.memory_gb, p.die, p.model.id, p.scale, p.weight_format)
+        if key not in kept:
+            chip_ = chip(_die(p.accelerator, p.die))
+            found = weight_formats(chip_, p.model, [p.weight_format]) or weight_formats(
+                chip_, p.model, [NumberFormat.BF16]
+            )
+            kept[key] = (chip_, found[0], _shape(p.model, p.scale))
+        chip_, fmt, shape_ = kept[key]
+        layouts = one_layout(chip_, fmt, tp=p.tp, dp=p.dp, ep=p.ep)
+        one = np.array([1.0])
+        load = Workload("point", p.model.id, one * p.isl, one * p.osl, one, Slo(None, None), p.prefix_hit)
+        moments = mix(load, output_share_held=serving().output_share_held)
+        made = columns(chip_, shape_, layouts, moments, engine(p.engine), p.kv_bits)
+        rows.append(made.with_(verified=1.0 + p.drafts, accepted=p.accept, pp=float(p.pp)))
+        chips.append(chip_)
+        forms.append(fmt)
+    static = stack(rows)
+
+    def column(values: Sequence[float]) -> F64:
+        return np.array(values, dtype=np.float64)[:, None]
+
+    sms = column([float(c.sm_count or np.nan) for c in chips])
+    bits = {2.0: 16, 1.0: 8}
+    return Points(
+        static=static,
+        arch=np.array([ARCHITECTURES.index(c.efficiency.architecture) for c in chips], dtype=np.int32),
+        engine=np.array([ENGINES.index(p.engine) for p in stated], dtype=np.int32),
+        per_sm_16=static.rate_16 / _TERA / sms,
+        per_sm_linear=static.linear_rate / _TERA / sms,
+        per_sm_expert=static.expert_rate / _TERA / sms,
+        bits_linear=_bits(
+            chips, [f.linear_rate for f in forms], [bits.get(f.linear_bytes, 4) for f in forms]
+        ),
+        bits_expert=_bits(
+            chips, [f.expert_rate for f in forms], [bits.get(f.expert_bytes, 4) for f in forms]
+        ),
+        sm_count=sms,
+        pcie=column([1.0 if _pcie(c, p) else 0.0 for c, p in zip(chips, stated, strict=True)]),
+        kv8=column([1.0 if p.kv_bits == 8 else 0.0 for p in stated]),
+        age=column([np.clip(reference - p.year, -1.0, 2.5) for p in stated]),
+        equal=column([float(p.equal) for p in stated]),
+        harness=tuple(p.harness for p in stated),
+        concurrency=column([p.concurrency for p in stated]),
+        cap=column([p.cap for p in stated]),
+        rate_per_s=column([p.rate_per_s for p in stated]),
+        load_tokens_per_s=column([p.load_tokens_per_s for p in stated]),
+        ttft_limit_s=column([p.ttft_limit_ms / 1e3 for p in stated]),
+        tpot_limit_s=column([p.tpot_limit_ms / 1e3 for p in stated]),
+        percentile=column([p.percentile for p in stated]),
+    )
+
+
+def _bits(chips: Sequence[Chip], rates: Sequence[float], stored: Sequence[int]) -> I32:
+    """Bits of the arithmetic: where the chip lacks a rate, weights of few bits are computed in 16."""
+    return np.array(
+        [16 if rate == c.rate_16 else b for c, rate, b in zip(chips, rates, stored, strict=True)],
+        dtype=np.int32,
+    )
+
+
+def _pcie(chip_: Chip, p: Point) -> bool:
+    """Whether a group of this size is joined by the host link alone."""
+    inside = chip_.link_bytes_s is not None and (
+        p.tp <= chip_.domain or chip_.domain > serving().unstated_domain
+    )
+    return not inside
+
+
+def fill(at: Points, values: Coefficients) -> Columns:
+    """Return the columns of all points under these coefficients."""
+    arch = {name: v[at.arch][:, None] for name, v in values.arch.items()}
+    eng = {name: v[at.engine][:, None] for name, v in values.engine.items()}
+    step, static = values.step, at.static
+
+    def share(per_sm: F64, bits: I32 | int) -> F64:
+        wide = np.asarray(bits).reshape(-1, 1)
+        table = np.where(
+            wide == 16, arch["compute_16"], np.where(wide == 8, arch["compute_8"], arch["compute_4"])
+        )
+        return compute_share(arch["law_c"], arch["law_gamma"], table, per_sm)
+
+    reached_16 = share(at.per_sm_16, 16)
+    cap = np.where(
+        np.isnan(arch["gemm_gb_s_per_sm"] * at.sm_count), np.inf, arch["gemm_gb_s_per_sm"] * _GB * at.sm_count
+    )
+    drift = np.exp(eng["drift_per_year"] * at.age)
+    equal = at.equal
+    return static.with_(
+        reached_16=reached_16,
+        linear_reached=share(at.per_sm_linear, at.bits_linear),
+        expert_reached=arch["experts"] * share(at.per_sm_expert, at.bits_expert),
+        linear_bandwidth=np.minimum(static.bandwidth * np.minimum(arch["bandwidth"], 1.0), cap),
+        expert_bandwidth=np.minimum(static.bandwidth * np.minimum(arch["expert_bandwidth"], 1.0), cap),
+        kv_reached=np.minimum(arch["kv_bandwidth"], 1.0)
+        * np.where(at.kv8 > 0, arch["kv8_bandwidth_factor"], 1.0),
+        mla_reached=np.minimum(arch["mla_attention"] * reached_16, 1.0),
+        attention_reached=np.minimum(arch["prefill_attention"] * reached_16, 1.0),
+        link_share=np.where(at.pcie > 0, step["pcie_share"], arch["link"]),
+        layer_s=arch["layer_us"] * eng["layer_factor"] * drift * _US,
+        host_s=eng["step_host_ms"] * drift * 1e-3,
+        sequence_s=step["host_sequence_us"] * drift * _US + 0 * static.layers,
+        interference=eng["interference"] * np.where(equal > 0, eng["interference_equal"], 1.0),
+        ttft_constant_s=eng["ttft_constant_ms"] * 1e-3,
+        ttft_prefill=eng["ttft_prefill"],
+        ttft_steps=eng["ttft_steps"],
+        ttft_burst=eng["ttft_burst"] * np.where(equal > 0, eng["ttft_burst_equal"], 1.0),
+        ttft_burst_exponent=eng["ttft_burst_exponent"],
+        softness=step["softness"],
+        moe_layer_factor=step["moe_layer_factor"],
+        mla_layer_factor=step["mla_layer_factor"],
+        expert_pad_rows=step["expert_pad_rows"],
+        expert_imbalance=step["expert_imbalance"],
+        all_reduce_s=step["all_reduce_us"] * _US,
+        all_reduce_per_doubling=step["all_reduce_us_per_doubling"],
+        all_to_all_s=step["all_to_all_us"] * _US,
+        all_to_all_across_s=step["all_to_all_across_us"] * _US,
+    )
+
+
+def answers(at: Points, values: Coefficients | None = None) -> Answers:
+    """Return what each point does.
+
+    Parameters
+    ----------
+    values : coefficients; those of the data files by default
+    """
+    used = coefficients() if values is None else values
+    filled = fill(at, used)
+    fits = held_together(filled)
+    offline = used.engine["offline_interference"][at.engine][:, None]
+    wanted = np.minimum(at.concurrency, at.cap)
+    room = np.maximum(
+        fits, np.minimum(4.0, wanted)
+    )  # a published run did run: with less reserve than we keep
+    batch = np.clip(np.minimum(wanted, room), 1.0, 8192.0 * np.maximum(filled.dp, 1.0))
+    special = np.array([h in {"rate", "load", "slo"} for h in at.harness])
+    if special.any():
+        batch = batch.copy()
+        batch[special] = _batch_of_load(
+            _take(at, special), _take_columns(filled, special), room[special], wanted[special]
+        )
+    loop = closed_loop(filled, batch)
+    queued = np.where(np.isfinite(wanted), np.clip(wanted / batch - 1.0, 0.0, 3.0), 0.0)
+    osl, isl = np.asarray(filled.osl), np.asarray(filled.isl)
+    stretch = np.array([percentile_stretch(p) for p in at.percentile[:, 0]])
+    ttft = (loop.ttft + queued * osl * loop.tpot) * stretch[:, :1]
+    tpot = loop.tpot * stretch[:, 1:]
+    closed = batch * osl / loop.life
+    at_once = batch * osl / (osl * loop.decode.whole / filled.accepted + offline * batch * loop.prefill.whole)
+    all_queued = np.array([h in {"offline", "static"} for h in at.harness])[:, None]
+    output = np.where(all_queued, at_once, closed)
+    devices = np.asarray(filled.devices)
+    spent = {
+        name: getattr(loop.decode, name) * osl + getattr(loop.prefill, name) * batch
+        for name in ("arithmetic", "memory", "communication", "overhead")
+    }
+    whole = sum(spent.values())
+
+    def flat(x: F64) -> F64:
+        out: F64 = np.broadcast_to(x, (len(at), 1))[:, 0]
+        return out
+
+    return Answers(
+        ttft_s=flat(ttft),
+        tpot_s=flat(tpot),
+        output_per_s=flat(output),
+        total_per_s=flat(output * (1 + isl / osl)),
+        prefill_per_s=flat(np.asarray(filled.computed) / loop.prefill.whole / devices),
+        decode_per_s=flat(batch * filled.accepted / loop.decode.whole / devices),
+        batch=flat(batch),
+        fits=flat(fits),
+        share_compute=flat(spent["arithmetic"] / whole),
+        share_memory=flat(spent["memory"] / whole),
+        share_communication=flat(spent["communication"] / whole),
+        share_overhead=flat(spent["overhead"] / whole),
+    )
+
+
+def _take(at: Points, rows: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Points:
+    index = np.flatnonzero(rows)
+    out = {}
+    for name in Points.__slots__:  # type: ignore[attr-defined]
+        value = getattr(at, name)
+        if name == "static":
+            out[name] = _take_columns(value, rows)
+        elif name == "harness":
+            out[name] = tuple(value[i] for i in index)
+        else:
+            out[name] = value[index]
+    return Points(**out)
+
+
+def _take_columns(at: Columns, rows: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Columns:
+    return at.with_(
+        **{name: v[rows] for name in Columns.__slots__ if np.ndim(v := getattr(at, name)) == 2}  # type: ignore[attr-defined]
+    )
+
+
+def _batch_of_load(at: Points, filled: Columns, room: F64, wanted: F64) -> F64:
+    """Return the requests in flight that an arrival rate, a token load or a limit on latency leads to, (points, 1)."""
+    top = np.clip(np.minimum(room, wanted), 1.0, 8192.0 * np.maximum(filled.dp, 1.0))
+    grid = np.exp(np.linspace(0.0, 1.0, _GRID)[None, :] * np.log(top))
+    loop = closed_loop(filled, grid)
+    osl = np.asarray(filled.osl)
+    arrivals = grid / loop.life
+    target = np.where(np.isnan(at.rate_per_s), at.load_tokens_per_s / osl, at.rate_per_s)
+    out = np.empty((len(at), 1))
+    for i, harness in enumerate(at.harness):
+        if harness == "slo":
+            slow, wait = (percentile_stretch(99.0)[k] for k in (1, 0))
+            good = (loop.tpot[i] * slow <= at.tpot_limit_s[i]) & (loop.ttft[i] * wait <= at.ttft_limit_s[i])
+            last = np.flatnonzero(good)
+            out[i] = grid[i, last[-1]] if last.size else grid[i, 0]
+            continue
+        rising = np.maximum.accumulate(arrivals[i])
+        out[i] = np.exp(np.interp(np.log(target[i, 0]), np.log(rising), np.log(grid[i])))
+    return out
