@@ -84,6 +84,7 @@ class Engine:
     ----------
     interference_equal, ttft_burst_equal : factors on ``interference`` and ``ttft_burst`` where all requests have the same
         lengths and run in lockstep
+    ttft_burst_open : factor on ``ttft_burst`` where requests arrive one by one at a rate
     offline_interference : share of the prefill that output waits for where everything is queued at the start
     drift_per_year : how much longer a step takes for each year that the software is older than ``[era] reference_year``:
         log of the factor
@@ -100,6 +101,7 @@ class Engine:
     ttft_burst_exponent: float
     interference_equal: float
     ttft_burst_equal: float
+    ttft_burst_open: float
     offline_interference: float
     drift_per_year: float
 
@@ -124,6 +126,8 @@ class Serving:
     expert_shard_min: float
     reserve_share: float
     reserve_gb: float
+    run_reserve_share: float
+    run_reserve_gb: float
     output_share_held: float
     fp4_bits: float
     pcie_lane_gb_s: Mapping[str, float]

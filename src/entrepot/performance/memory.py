@@ -58,17 +58,21 @@ def cache_bytes(
     return size
 
 
-def held_together(at: Columns) -> F64:
+def held_together(at: Columns, kv_bits: Number) -> F64:
     """Return the sequences of the mean request that fit in one replica, below 1 where none does, one per point.
 
-    As ``batch_max``, but not a whole number, and without asking that the longest request fits: a published run did run.
+    As ``batch_max``, but not a whole number, without asking that the longest request fits, and with the smaller reserve
+    that published runs live with: a published run did run.
+
+    Parameters
+    ----------
+    kv_bits : width of the cache as it is held
     """
     constants = serving()
-    kept = constants.reserve_gb * GB + constants.reserve_share * at.memory_bytes
+    kept = constants.run_reserve_gb * GB + constants.run_reserve_share * at.memory_bytes
     free = at.memory_bytes - kept - weight_bytes(at, at)
     tokens = at.isl + constants.output_share_held * at.osl
-    inside = np.minimum(tokens, at.window)
-    one = cache_bytes(at, at, tokens, inside, at.kv_bits)
+    one = cache_bytes(at, at, tokens, np.minimum(tokens, at.window), kv_bits)
     with np.errstate(divide="ignore"):
         fits: F64 = np.where(one > 0, free / np.maximum(one, 1e-9), _LARGEST_BATCH) * at.dp
     return np.minimum(fits, _LARGEST_BATCH)

@@ -26,7 +26,7 @@ from entrepot.performance.coefficients import (
     coefficients,
     compute_share,
 )
-from entrepot.performance.columns import Columns, columns, stack
+from entrepot.performance.columns import Columns, Number, columns, stack
 from entrepot.performance.efficiency import engine, serving
 from entrepot.performance.layouts import one_layout
 from entrepot.performance.memory import held_together
@@ -78,6 +78,7 @@ class Point:
     scale: float = 1.0
     die: float = 1.0
     recv_interval: float = 10.0
+    kv_held_bits: int = 0  # width of the cache as it is held, where not ``kv_bits``
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,9 @@ class Points:
     sm_count: F64
     pcie: F64
     kv8: F64
+    kv_held_bits: F64
+    at_rate: F64
+    static_batch: F64
     age: F64
     equal: F64
     harness: tuple[str, ...]
@@ -190,6 +194,7 @@ def points(stated: Sequence[Point]) -> Points:
         load = Workload("point", p.model.id, one * p.isl, one * p.osl, one, Slo(None, None), p.prefix_hit)
         moments = mix(load, output_share_held=serving().output_share_held)
         made = columns(chip_, shape_, layouts, moments, engine(p.engine), p.kv_bits)
+        made = made.with_(link_tp=_stated(made.link_tp), link_group=_stated(made.link_group))
         rows.append(made.with_(verified=1.0 + p.drafts, accepted=p.accept, pp=float(p.pp)))
         chips.append(chip_)
         forms.append(fmt)
@@ -216,6 +221,9 @@ def points(stated: Sequence[Point]) -> Points:
         sm_count=sms,
         pcie=column([1.0 if _pcie(c, p) else 0.0 for c, p in zip(chips, stated, strict=True)]),
         kv8=column([1.0 if p.kv_bits == 8 else 0.0 for p in stated]),
+        kv_held_bits=column([float(p.kv_held_bits or p.kv_bits) for p in stated]),
+        at_rate=column([float(p.harness in {"rate", "load", "slo"}) for p in stated]),
+        static_batch=column([float(p.harness == "static") for p in stated]),
         age=column([np.clip(reference - p.year, -1.0, 2.5) for p in stated]),
         equal=column([float(p.equal) for p in stated]),
         harness=tuple(p.harness for p in stated),
@@ -235,6 +243,11 @@ def _bits(chips: Sequence[Chip], rates: Sequence[float], stored: Sequence[int]) 
         [16 if rate == c.rate_16 else b for c, rate, b in zip(chips, rates, stored, strict=True)],
         dtype=np.int32,
     )
+
+
+def _stated(link: Number) -> Number:
+    """A link that no source states is taken as a host link of PCIe 4.0 x16, both directions."""
+    return np.where(np.isnan(link), 2 * 16 * serving().pcie_lane_gb_s["4.0"] * _GB, link)
 
 
 def _pcie(chip_: Chip, p: Point) -> bool:
@@ -282,7 +295,9 @@ def fill(at: Points, values: Coefficients) -> Columns:
         ttft_constant_s=eng["ttft_constant_ms"] * 1e-3,
         ttft_prefill=eng["ttft_prefill"],
         ttft_steps=eng["ttft_steps"],
-        ttft_burst=eng["ttft_burst"] * np.where(equal > 0, eng["ttft_burst_equal"], 1.0),
+        ttft_burst=eng["ttft_burst"]
+        * np.where(equal > 0, eng["ttft_burst_equal"], 1.0)
+        * np.where(at.at_rate > 0, eng["ttft_burst_open"], 1.0),
         ttft_burst_exponent=eng["ttft_burst_exponent"],
         softness=step["softness"],
         moe_layer_factor=step["moe_layer_factor"],
@@ -305,7 +320,7 @@ def answers(at: Points, values: Coefficients | None = None) -> Answers:
     """
     used = coefficients() if values is None else values
     filled = fill(at, used)
-    fits = held_together(filled)
+    fits = held_together(filled, at.kv_held_bits)
     offline = used.engine["offline_interference"][at.engine][:, None]
     wanted = np.minimum(at.concurrency, at.cap)
     room = np.maximum(
@@ -322,7 +337,9 @@ def answers(at: Points, values: Coefficients | None = None) -> Answers:
     queued = np.where(np.isfinite(wanted), np.clip(wanted / batch - 1.0, 0.0, 3.0), 0.0)
     osl, isl = np.asarray(filled.osl), np.asarray(filled.isl)
     stretch = np.array([percentile_stretch(p) for p in at.percentile[:, 0]])
-    ttft = (loop.ttft + queued * osl * loop.tpot) * stretch[:, :1]
+    waited = loop.ttft + queued * osl * loop.tpot
+    together = batch * loop.prefill.whole  # a static batch prefills all its prompts and knows no server
+    ttft = np.where(at.static_batch > 0, together, waited) * stretch[:, :1]
     tpot = loop.tpot * stretch[:, 1:]
     closed = batch * osl / loop.life
     at_once = batch * osl / (osl * loop.decode.whole / filled.accepted + offline * batch * loop.prefill.whole)

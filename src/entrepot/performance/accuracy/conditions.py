@@ -77,6 +77,7 @@ class Conditions:
     rate_per_s : requests per second per replica, for arrivals at a rate
     load_tokens_per_s : output tokens per second per replica at which latencies were taken
     equal : all requests have exactly these lengths
+    length_factor : mean length over the nominal one: InferenceX draws lengths from 0.8 to 1.0 of nominal
     die : fraction of the chip that one rank is (0.5 on a two-die package that is addressed by die)
     assumed : how blanks were read
     """
@@ -91,6 +92,7 @@ class Conditions:
     year: float
     weight_format: NumberFormat
     kv_bits: int
+    kv_held_bits: int
     tp: int
     dp: int
     ep: int
@@ -107,6 +109,7 @@ class Conditions:
     tpot_limit_ms: float
     percentile: float
     equal: bool
+    length_factor: float
     harness: Harness
     metric: str
     drafts: int
@@ -140,7 +143,7 @@ def read_conditions(row: Row) -> Conditions | Unanswered:
     stack, engine, version = _engine(row)
     fmt, said = _format(row, model, chip)
     assumed += said
-    kv_bits = _kv(row)
+    kv_bits, kv_held = _kv(row, fmt, engine)
     layout = _layout(row, model, chip, assumed)
     if layout is None:
         return Unanswered(f"parallel layout {row.parallelism!r} cannot be read")
@@ -152,6 +155,7 @@ def read_conditions(row: Row) -> Conditions | Unanswered:
     if harness == "slo" and limits == (math.inf, math.inf):
         limits = _stated_limits(notes)
     drafts, accept = _speculation(row)
+    dashboard = "inferencex" in notes or "inferencemax" in notes
     percentile = 99.0 if re.match(r"\s*p99\b", notes) else 50.0
     return Conditions(
         chip=chip,
@@ -164,6 +168,7 @@ def read_conditions(row: Row) -> Conditions | Unanswered:
         year=_year(row.date),
         weight_format=fmt,
         kv_bits=kv_bits,
+        kv_held_bits=kv_held,
         tp=tp,
         dp=dp,
         ep=ep,
@@ -179,7 +184,8 @@ def read_conditions(row: Row) -> Conditions | Unanswered:
         ttft_limit_ms=limits[0],
         tpot_limit_ms=limits[1],
         percentile=percentile,
-        equal="inferencex" not in notes and "inferencemax" not in notes,
+        equal=not dashboard and "mlperf" not in notes and "vary" not in notes,
+        length_factor=0.9 if dashboard else 1.0,
         harness=harness,
         metric=row.metric,
         drafts=drafts,
@@ -254,11 +260,25 @@ def _format(row: Row, model: ModelReading, chip: ChipReading) -> tuple[NumberFor
     return NumberFormat.BF16, said
 
 
-def _kv(row: Row) -> int:
+def _kv(row: Row, fmt: NumberFormat, engine: str) -> tuple[int, int]:
+    """Return the bits of the cache as it is read and as it is held.
+
+    Where blank: NVIDIA's FP8 and FP4 checkpoints for TensorRT-LLM carry an FP8 cache. Dashboard runs do so too, but read it
+    no faster than 16 bits: their cache counts 8 bits for room and 16 for time.
+    """
     text = row.kv_dtype.lower()
     if "fp8" in text or "int8" in text or "c8" in row.model.lower():
-        return 8
-    return 16
+        return 8, 8
+    if text and text != "auto":
+        return 16, 16
+    narrow = fmt in {NumberFormat.FP8, NumberFormat.FP4}
+    if narrow and engine == "trtllm" and "tensorrt" in row.engine.lower():
+        return 8, 8
+    return (
+        (16, 8)
+        if narrow and ("inferencex" in row.notes.lower() or "inferencemax" in row.notes.lower())
+        else (16, 16)
+    )
 
 
 def _layout(
