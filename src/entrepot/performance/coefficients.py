@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from entrepot.performance.efficiency import Efficiency, Engine, Serving, efficiency, engine, serving
 from entrepot.performance.records import F64
 
-__all__ = ["ARCHITECTURES", "ENGINES", "Coefficients", "I32", "coefficients", "compute_share"]
+__all__ = ["ARCHITECTURES", "ENGINES", "I32", "Coefficients", "coefficients", "compute_share"]
 
 I32 = NDArray[np.int32]
 ARCHITECTURES = ("Hopper", "Blackwell", "Ampere", "Ada", "CDNA", "DaVinci", "default")

@@ -142,6 +142,13 @@ class Serving:
     interval: Mapping[str, float]
     pcie_factor: float
     era_reference_year: float
+    kernel_gemm_us: float
+    kernel_grouped_us: float
+    kernel_attention_us: float
+    kernel_attention_ramp: float
+    kernel_swap_gb_s_per_sm: float
+    kernel_softness: float
+    kernel_factor: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +252,7 @@ def serving(*, fitted: bool = True) -> Serving:
     lanes = {k: float(v) for k, v in link["pcie_lane_gb_s"].items() if k not in {"kind", "source"}}
     plain = {
         key: entry["value"]
-        for name in ("step", "memory", "percentile", "era")
+        for name in ("step", "memory", "percentile", "era", "kernel")
         for key, entry in {
             **cast("dict[str, dict[str, Any]]", tables[name]),
             **(_fitted("constants", name) if fitted else {}),
@@ -272,7 +279,7 @@ def provenance() -> tuple[Provenance, ...]:
                 for key, entry in table.items()
                 if isinstance(entry, dict)
             ]
-    for name in ("step", "memory", "link", "percentile", "interval", "era"):
+    for name in ("step", "memory", "link", "percentile", "interval", "era", "kernel"):
         for key, entry in _read("serving.toml")[name].items():
             values = (
                 {"": entry["value"]}

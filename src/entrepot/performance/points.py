@@ -33,8 +33,7 @@ from entrepot.performance.memory import held_together
 from entrepot.performance.mix import mix
 from entrepot.performance.operations import Shape, shape
 from entrepot.performance.records import F64, Slo, Workload
-from entrepot.performance.steady import closed_loop, packed_prefill, percentile_stretch
-from entrepot.performance.step import decode_parts_of, total
+from entrepot.performance.steady import closed_loop, percentile_stretch
 
 __all__ = ["Answers", "Point", "Points", "answers", "fill", "points"]
 

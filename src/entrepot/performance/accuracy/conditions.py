@@ -200,9 +200,14 @@ def read_conditions(row: Row) -> Conditions | Unanswered:
 
 
 def _source(text: str) -> str:
-    """The publication a row stands in: host and repository or first words, without file, commit and table."""
+    """The publication a row stands in: repository or first words, and the file where one repository holds many studies."""
     found = re.match(r"([\w.-]+/[\w.-]+)", text)
-    return (found.group(1) if found else " ".join(text.split()[:3])).lower()
+    name = (found.group(1) if found else " ".join(text.split()[:3])).lower()
+    if "silicon_sample" in text:
+        part = re.search(r"\(([^)]*)\)", text)
+        return "silicon_sample:" + (re.sub(r"[^a-z0-9._/-].*", "", part.group(1).lower()) if part else "")
+    version = re.search(r"\(v(\d+\.\d+)", text) or re.search(r"results_(v\d+\.\d+)", text)
+    return f"{name} {version.group(1)}" if version else name
 
 
 def _engine(row: Row) -> tuple[str, str, str]:

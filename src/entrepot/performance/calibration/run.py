@@ -6,7 +6,7 @@ Held-out figures come from training again, from the starting values, without the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +20,25 @@ from entrepot.performance.calibration.clean import flags
 from entrepot.performance.calibration.fit import KINDS, STRENGTH, Fit, Observations, fit
 from entrepot.performance.calibration.silicon import silicon_rows
 from entrepot.performance.coefficients import ARCHITECTURES, Coefficients, coefficients
+from entrepot.performance.intervals import regime
 from entrepot.performance.offsets import Key, Offsets, learn, offset
 from entrepot.performance.points import Answers, Points, answers, points
 from entrepot.performance.records import F64
 
-__all__ = ["Material", "Model", "key_of", "load", "predict", "train"]
+__all__ = [
+    "Held",
+    "Material",
+    "Model",
+    "folds",
+    "held_out",
+    "key_of",
+    "load",
+    "metric_of",
+    "physics_log",
+    "predict",
+    "read_material",
+    "train",
+]
 
 Mask = NDArray[np.bool_]
 TAUGHT = {"closed", "offline", "static", "prefill", "decode", "load", "rate"}
@@ -156,23 +170,19 @@ def train(
     raw = physics_log(m, found)
     learned = use & np.isfinite(raw) & np.isfinite(m.log_value)
     rows = np.flatnonzero(learned)
-    direct = [i for i in rows if _metric(m, i) is not None]
-    residual = np.array([(raw[i] - m.log_value[i]) for i in direct])
     table = learn(
-        [m.keys[i] for i in direct],
-        [str(_metric(m, i)) for i in direct],
-        residual,
-        np.ones(len(direct)),
+        [m.keys[i] for i in rows],
+        [metric_of(m, int(i)) for i in rows],
+        (raw - m.log_value)[rows],
+        np.ones(len(rows)),
     )
     return Model(fitted.coefficients, table, fitted)
 
 
-def _metric(m: Material, i: int) -> str | None:
-    """Which offset a row teaches: times in a closed loop; full-load rates; closed-loop rates follow from the times."""
+def metric_of(m: Material, i: int) -> str:
+    """Which offset a row teaches and uses: the two times by name, every rate as ``rate``."""
     kind = KINDS[m.kind[i]]
-    if kind in {"ttft_s", "tpot_s"}:
-        return kind
-    return "rate"
+    return kind if kind in {"ttft_s", "tpot_s"} else "rate"
 
 
 def physics_log(m: Material, found: Answers) -> F64:
@@ -241,12 +251,31 @@ def folds(m: Material, by: str, *, seed: int = 0) -> list[Mask]:
     return [values == v for v in np.unique(values)]
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Rows answered by models that never saw them: log(predicted / measured) and what those models knew; (rows,) each."""
+
+    residual: F64
+    regime: tuple[str, ...]
+
+
 def held_out(
-    m: Material, use: Mask, held: Sequence[Mask], *, rounds: int = 8, strength: float = STRENGTH
-) -> F64:
-    """Return log(predicted / measured) of every row that a fold holds out, each by a model that never saw its fold."""
+    m: Material,
+    use: Mask,
+    held: Sequence[Mask],
+    *,
+    rounds: int = 8,
+    strength: float = STRENGTH,
+    say: Callable[[str], None] | None = None,
+) -> Held:
+    """Answer every row that a fold holds out by a model trained, from the starting values, without that fold."""
     out = np.full(len(m), np.nan)
-    for mask in held:
+    names = [""] * len(m)
+    for k, mask in enumerate(held):
         model = train(m, use & ~mask, rounds=rounds, strength=strength)
         out[mask] = (predict(m, model) - m.log_value)[mask]
-    return out
+        for i in np.flatnonzero(mask):
+            names[i] = regime(model.offsets, m.keys[i])
+        if say is not None:
+            say(f"fold {k + 1} of {len(held)}: {int(mask.sum())} rows held out")
+    return Held(out, tuple(names))

@@ -1,0 +1,129 @@
+"""What does the fit leave behind? Data with provenance: coefficients, offsets, widths of intervals."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+
+from entrepot.performance.calibration.fit import STRENGTH
+from entrepot.performance.calibration.run import Material, Model, metric_of
+from entrepot.performance.coefficients import ARCHITECTURES, ENGINES
+from entrepot.performance.intervals import Width, conformal, regime
+from entrepot.performance.records import F64
+
+__all__ = ["fitted_toml", "intervals_csv", "offsets_csv", "widths_of", "write_all"]
+
+_LAW = "law_c"
+
+
+def fitted_toml(model: Model, rows: int, day: str, sources: str) -> str:
+    """Return ``fitted.toml``: every coefficient that the fit moved, beside what it started from."""
+    if model.fit is None:
+        raise ValueError("the model was not fitted")
+    factors = model.fit.factors
+    out = [
+        "# Written by `make calibrate`: do not edit by hand. Each value takes the place of the starting value of the same",
+        "# name in efficiency.toml or serving.toml; its source says what it started from.",
+        "",
+        "[about]",
+        f'date = "{day}"',
+        f"rows = {rows}",
+        f'sources = "{sources}"',
+        f"pull = {STRENGTH}",
+        f"median_error = {float(np.median(np.abs(np.expm1(model.fit.residuals)))):.4f}",
+    ]
+
+    def line(name: str, value: float, start: float) -> str:
+        said = f"fit of {rows} rows ({day}); started from {start:.4g}"
+        return f'{name} = {{ value = {value:.6g}, kind = "fitted", source = "{said}" }}'
+
+    for k, arch in enumerate(ARCHITECTURES):
+        names = sorted({n for (g, row, n) in factors if g == "architecture" and (row == arch or row == "*")})
+        out += ["", f"[architecture.{arch}]"]
+        for name in names:
+            factor = factors.get(("architecture", "*", name), 1.0) * factors.get(
+                ("architecture", arch, name), 1.0
+            )
+            value = float(model.coefficients.arch[name][k])
+            if np.isfinite(value):
+                shares = name not in {"layer_us", _LAW}
+                out.append(line(name, min(value, 1.0) if shares else value, value / factor))
+    for k, name_ in enumerate(ENGINES):
+        out += ["", f"[engine.{name_}]"]
+        for name in sorted({n for (g, row, n) in factors if g == "engine" and row == name_}):
+            value = float(model.coefficients.engine[name][k])
+            out.append(line(name, value, value / factors["engine", name_, name]))
+    out += ["", "[constants.step]"]
+    for name in sorted({n for (g, _, n) in factors if g == "step"}):
+        value = model.coefficients.step[name]
+        out.append(line(name, value, value / factors["step", "", name]))
+    return "\n".join(out) + "\n"
+
+
+def offsets_csv(model: Model, *, at_least: float = 0.002) -> str:
+    """Return ``offsets.csv``; offsets too small to matter are kept, for they say that the key was measured."""
+    del at_least
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(["level", "key", "metric", "log_offset", "rows"])
+    for (level, key, metric), (value, rows) in sorted(model.offsets.items()):
+        lines.writerow([level, key, metric, f"{value:.4f}", rows])
+    return text.getvalue()
+
+
+def widths_of(
+    residuals: F64, regimes: list[str], harness: list[str], metrics: list[str], *, least: int = 60
+) -> dict[tuple[str, str, str], Width]:
+    """Return the conformal factor of each regime and metric, by harness where enough rows stand behind it.
+
+    A regime that knows less is never given a narrower factor than one that knows more.
+    """
+    out: dict[tuple[str, str, str], Width] = {}
+    groups: dict[tuple[str, str, str], list[float]] = {}
+    for r, name, h, metric in zip(residuals, regimes, harness, metrics, strict=True):
+        if np.isfinite(r):
+            groups.setdefault((name, "any", metric), []).append(float(r))
+            groups.setdefault((name, h, metric), []).append(float(r))
+    for group, values in groups.items():
+        if group[1] == "any" or len(values) >= least:
+            out[group] = (conformal(np.array(values)), len(values))
+    for metric in sorted({m for _, _, m in out}):
+        floor = out.get(("known cell", "any", metric), (1.0, 0))[0]
+        for (name, h, m), (factor, n) in list(out.items()):
+            if m == metric and h == "any":
+                out[name, h, m] = (max(factor, floor), n)
+    return out
+
+
+def intervals_csv(widths: dict[tuple[str, str, str], Width]) -> str:
+    """Return ``intervals.csv``."""
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(["regime", "harness", "metric", "factor", "rows"])
+    for (name, h, metric), (factor, rows) in sorted(widths.items()):
+        lines.writerow([name, h, metric, f"{factor:.4f}", rows])
+    return text.getvalue()
+
+
+def regimes_under(m: Material, model: Model) -> list[str]:
+    """Return how much of each row's key a model knows."""
+    return [regime(model.offsets, key) for key in m.keys]
+
+
+def metrics_of(m: Material) -> list[str]:
+    """Return the offset metric of each row."""
+    return [metric_of(m, i) for i in range(len(m))]
+
+
+def write_all(folder: Path, files: dict[str, str]) -> None:
+    """Write the data files, all or none: first beside their places, then into them."""
+    drafts = []
+    for name, text in files.items():
+        draft = folder / f".{name}.draft"
+        draft.write_text(text, encoding="utf-8")
+        drafts.append((draft, folder / name))
+    for draft, place in drafts:
+        draft.replace(place)
