@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check format lint types imports docs bench lock clean
+.PHONY: help setup setup-dev demo test check format lint types imports docs bench accuracy calibrate lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -66,6 +66,21 @@ check: setup-dev lint types imports docs  ## format, lint, types, import order, 
 bench: setup-dev  ## print speed as ratios against named alternatives in the same run
 	$(BIN)/python -m bench
 
+accuracy: setup  ## refit without each curve, chip, model and source; print the errors on what was held out (7 minutes)
+	$(BIN)/entrepot performance accuracy --by all,chip,source
+	@for by in curve chip model source; do echo "left out: each $$by"; \
+	$(BIN)/entrepot performance accuracy --held-out $$by --by all,chip,model,engine,kind,regime || exit 1; done
+
+# The serving table is read inside the wheel, in an environment of its own; nothing of it is copied. SILICON= fits without.
+AIC := .aic/bin/python
+SILICON ?= .aic/silicon_sample.path
+.aic/silicon_sample.path: $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PY) .aic
+	$(UV) pip install --quiet --python $(AIC) --no-deps --only-binary :all: aiconfigurator-core==0.12.0
+	@$(AIC) -c 'import importlib.util as u, pathlib as p; print(p.Path(u.find_spec("aiconfigurator_core").origin).parent / "systems" / "silicon_sample.csv")' > $@
+calibrate: setup $(SILICON)  ## fit the performance model again and write its data files (5 minutes)
+	$(BIN)/python -m entrepot.performance.calibration $(if $(SILICON),--silicon "$$(cat $(SILICON))")
+
 LOCK := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate
 lock: $(UV)  ## resolve the dependencies again and pin them
 	$(UV) $(LOCK) --group build pyproject.toml -o requirements/run.txt
@@ -74,4 +89,4 @@ lock: $(UV)  ## resolve the dependencies again and pin them
 	@! grep -nE '(https?|file)://|--(extra-)?index|--find-links' requirements/*.txt
 
 clean:  ## remove what make made
-	rm -rf $(VENV) .boot site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache report.html
+	rm -rf $(VENV) .aic .boot site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache report.html

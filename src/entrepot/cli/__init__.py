@@ -129,6 +129,11 @@ _performance.command(
     name="train",
     help="How long does a training run take, with which MFU, and does it fit?",
 )
+_performance.command(
+    "entrepot.cli.accuracy:accuracy",
+    name="accuracy",
+    help="How far are the model's answers from published measurements?",
+)
 app.command(
     "entrepot.cli.market:surplus",
     name="surplus",

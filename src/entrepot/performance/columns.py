@@ -128,6 +128,11 @@ class Columns:
     chunk: Number
 
     @property
+    def group(self) -> Number:
+        """Devices over which experts and dense FFN are spread: one pipeline stage."""
+        return self.tp * self.dp
+
+    @property
     def devices(self) -> Number:
         """Devices of one replica."""
         return self.tp * self.dp * self.pp

@@ -174,7 +174,7 @@ def _value(table: Mapping[str, Any], name: str) -> float | None:
 
 def _fitted(group: str, name: str) -> Mapping[str, Any]:
     """Values that the fit of ``make calibrate`` puts in the place of the starting ones."""
-    tables = cast("dict[str, Any]", _read("fitted.toml")).get(group, {})
+    tables = _read("fitted.toml").get(group, {})
     return cast("Mapping[str, Any]", tables.get(name, {}))
 
 
@@ -294,6 +294,13 @@ def provenance() -> tuple[Provenance, ...]:
         Provenance(name, key, float(entry["value"]), entry["kind"], entry["source"])
         for tables_ in (service_constants(), training_constants())
         for name, table in tables_.items()
+        for key, entry in table.items()
+    ]
+    fitted = _read("fitted.toml")
+    rows += [
+        Provenance(f"{group}.{name}", key, float(entry["value"]), entry["kind"], entry["source"])
+        for group in ("architecture", "engine", "constants")
+        for name, table in fitted.get(group, {}).items()
         for key, entry in table.items()
     ]
     return tuple(rows)

@@ -11,8 +11,9 @@ states; the answer has every serving metric, each by one definition:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -37,6 +38,7 @@ from entrepot.performance.steady import closed_loop, percentile_stretch
 
 __all__ = ["Answers", "Point", "Points", "answers", "fill", "points"]
 
+Bools: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 _GRID = 28
 _TERA = 1e12
 _GB = 1e9
@@ -188,13 +190,13 @@ def points(stated: Sequence[Point]) -> Points:
             )
             kept[key] = (chip_, found[0], _shape(p.model, p.scale))
         chip_, fmt, shape_ = kept[key]
-        layouts = one_layout(chip_, fmt, tp=p.tp, dp=p.dp, ep=p.ep)
+        layouts = one_layout(chip_, fmt, tp=p.tp, dp=p.dp, ep=p.ep, pp=p.pp)
         one = np.array([1.0])
         load = Workload("point", p.model.id, one * p.isl, one * p.osl, one, Slo(None, None), p.prefix_hit)
         moments = mix(load, output_share_held=serving().output_share_held)
         made = columns(chip_, shape_, layouts, moments, engine(p.engine), p.kv_bits)
         made = made.with_(link_tp=_stated(made.link_tp), link_group=_stated(made.link_group))
-        rows.append(made.with_(verified=1.0 + p.drafts, accepted=p.accept, pp=float(p.pp)))
+        rows.append(made.with_(verified=1.0 + p.drafts, accepted=p.accept))
         chips.append(chip_)
         forms.append(fmt)
     static = stack(rows)
@@ -245,7 +247,7 @@ def _bits(chips: Sequence[Chip], rates: Sequence[float], stored: Sequence[int]) 
 
 
 def _stated(link: Number) -> Number:
-    """A link that no source states is taken as a host link of PCIe 4.0 x16, both directions."""
+    """Return a link's bytes/s; one that no source states is taken as a host link of PCIe 4.0 x16."""
     return np.where(np.isnan(link), 2 * 16 * serving().pcie_lane_gb_s["4.0"] * _GB, link)
 
 
@@ -337,11 +339,11 @@ def answers(at: Points, values: Coefficients | None = None) -> Answers:
     osl, isl = np.asarray(filled.osl), np.asarray(filled.isl)
     stretch = np.array([percentile_stretch(p) for p in at.percentile[:, 0]])
     waited = loop.ttft + queued * osl * loop.tpot
-    together = batch * loop.prefill.whole  # a static batch prefills all its prompts and knows no server
+    together = batch * loop.prompt  # a static batch prefills all its prompts and knows no server
     ttft = np.where(at.static_batch > 0, together, waited) * stretch[:, :1]
     tpot = loop.tpot * stretch[:, 1:]
     closed = batch * osl / loop.life
-    at_once = batch * osl / (osl * loop.decode.whole / filled.accepted + offline * batch * loop.prefill.whole)
+    at_once = batch * osl / (osl * loop.per_token + offline * batch * loop.prompt)
     all_queued = np.array([h in {"offline", "static"} for h in at.harness])[:, None]
     output = np.where(all_queued, at_once, closed)
     devices = np.asarray(filled.devices)
@@ -360,8 +362,8 @@ def answers(at: Points, values: Coefficients | None = None) -> Answers:
         tpot_s=flat(tpot),
         output_per_s=flat(output),
         total_per_s=flat(output * (1 + isl / osl)),
-        prefill_per_s=flat(np.asarray(filled.computed) / loop.prefill.whole / devices),
-        decode_per_s=flat(batch * filled.accepted / loop.decode.whole / devices),
+        prefill_per_s=flat(np.asarray(filled.computed) / loop.prompt / devices),
+        decode_per_s=flat(batch / loop.per_token / devices),
         batch=flat(batch),
         fits=flat(fits),
         share_compute=flat(spent["arithmetic"] / whole),
@@ -371,24 +373,16 @@ def answers(at: Points, values: Coefficients | None = None) -> Answers:
     )
 
 
-def _take(at: Points, rows: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Points:
-    index = np.flatnonzero(rows)
-    out = {}
-    for name in Points.__slots__:  # type: ignore[attr-defined]
-        value = getattr(at, name)
-        if name == "static":
-            out[name] = _take_columns(value, rows)
-        elif name == "harness":
-            out[name] = tuple(value[i] for i in index)
-        else:
-            out[name] = value[index]
-    return Points(**out)
+def _take(at: Points, rows: Bools) -> Points:
+    kept: dict[str, Any] = {
+        f.name: getattr(at, f.name)[rows] for f in fields(Points) if f.name not in {"static", "harness"}
+    }
+    chosen = tuple(at.harness[int(i)] for i in np.flatnonzero(rows))
+    return Points(static=_take_columns(at.static, rows), harness=chosen, **kept)
 
 
-def _take_columns(at: Columns, rows: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Columns:
-    return at.with_(
-        **{name: v[rows] for name in Columns.__slots__ if np.ndim(v := getattr(at, name)) == 2}  # type: ignore[attr-defined]
-    )
+def _take_columns(at: Columns, rows: Bools) -> Columns:
+    return at.with_(**{f.name: v[rows] for f in fields(Columns) if np.ndim(v := getattr(at, f.name)) == 2})
 
 
 def _batch_of_load(at: Points, filled: Columns, room: F64, wanted: F64) -> F64:

@@ -1,0 +1,1 @@
+"""How good is the model on published rows: reading, answering, judging them."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from entrepot.catalogue.records import NumberFormat
+from entrepot.catalogue.shape import parameters
 from entrepot.performance.accuracy.names import ChipReading, ModelReading, read_chip, read_model
 from entrepot.performance.accuracy.rows import METRICS, Row
 from entrepot.performance.chip import native_format
@@ -200,7 +201,7 @@ def read_conditions(row: Row) -> Conditions | Unanswered:
 
 
 def _source(text: str) -> str:
-    """The publication a row stands in: repository or first words, and the file where one repository holds many studies."""
+    """Return the publication a row stands in: repository or first words, and the file where one repository holds many studies."""
     found = re.match(r"([\w.-]+/[\w.-]+)", text)
     name = (found.group(1) if found else " ".join(text.split()[:3])).lower()
     if "silicon_sample" in text:
@@ -340,8 +341,6 @@ def _layout(
 
 
 def _weights_gb(model: ModelReading) -> float:
-    from entrepot.catalogue.shape import parameters
-
     built = parameters(model.model)
     return 0.0 if built is None else built.total * model.scale / 1e9
 

@@ -53,8 +53,7 @@ def _serving(rows: Sequence[Row], model: Model) -> list[Judged]:
     if readable:
         m = load(readable)
         regimes = [regime(model.offsets, key) for key in m.keys]
-        for j in judged_of(m, predict(m, model), regimes):
-            by_line[id(j.row)] = j
+        by_line = {id(j.row): j for j in judged_of(m, predict(m, model), regimes)}
     out = []
     for row in rows:
         found = by_line.get(id(row))

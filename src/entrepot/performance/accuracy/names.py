@@ -8,11 +8,13 @@ was assumed is said. A model that nobody has on record is sized from the paramet
 from __future__ import annotations
 
 import csv
+import math
 import re
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
+from typing import Any, cast
 
 from entrepot import catalogue
 from entrepot.catalogue.records import Accelerator, Confidence, Model, NumberFormat
@@ -249,7 +251,7 @@ def _extra() -> dict[str, Model]:
             native_dtype="bf16",
             source=r["source"],
             note="",
-            **number,
+            **cast("dict[str, Any]", number),
         )
     return out
 
@@ -324,8 +326,6 @@ def _stand_in(model: Model) -> tuple[Model, float] | None:
 
 def _nearest(total: float, active: float) -> tuple[Model, float] | None:
     """Return the model of known shape that is nearest in total and active parameters, and the factor between them."""
-    import math
-
     best: tuple[float, Model, float] | None = None
     for model in catalogue.models().values():
         if missing_parts(model) or model.total_params_b is None or model.active_params_b is None:

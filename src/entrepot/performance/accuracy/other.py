@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
 
 from entrepot.performance.accuracy.kernels import kernel_seconds
 from entrepot.performance.accuracy.rows import Row
@@ -34,14 +38,18 @@ def kernel_answer(row: Row) -> OtherAnswer | str:
     return OtherAnswer(work / found.seconds, found.factor, work / found.roofline_seconds, found.reading)
 
 
+def _training() -> Callable[[dict[str, str]], Any] | None:
+    if find_spec("entrepot.performance.training") is None:
+        return None
+    found: Callable[[dict[str, str]], Any] = import_module("entrepot.performance.training").predict_row
+    return found
+
+
 def training_answer(row: Row) -> OtherAnswer | str:
     """Return the figure of a training row, or why there is none."""
-    try:
-        from entrepot.performance.training import predict_row
-    except ImportError:
+    predict_row = _training()
+    if predict_row is None:
         return "training runs are not modelled"
-    from dataclasses import asdict
-
     cells = {k: ("" if v is None else str(v)) for k, v in asdict(row).items()}
     cells["value"] = ""  # conditions alone
     found = predict_row(cells)

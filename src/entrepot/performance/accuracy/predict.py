@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -80,7 +80,11 @@ def ask(rows: Sequence[Row]) -> Asked:
         key = (
             c.chip_id,
             c.model_id,
-            tuple(getattr(point, n) for n in Point.__slots__ if n not in {"accelerator", "model"}),  # type: ignore[attr-defined]
+            tuple(
+                getattr(point, n)
+                for n in (f.name for f in fields(Point))
+                if n not in {"accelerator", "model"}
+            ),
         )
         text = (key[0], key[1], repr(key[2]))
         if text not in index:

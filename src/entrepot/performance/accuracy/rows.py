@@ -13,7 +13,7 @@ from pathlib import Path
 
 from entrepot.errors import Fault, InputError
 
-__all__ = ["HEADER", "METRICS", "Row", "read_rows"]
+__all__ = ["HEADER", "METRICS", "Row", "read_rows", "shipped_path"]
 
 HEADER = (
     "id",
@@ -73,6 +73,11 @@ class Row:
     source: str
     date: str
     notes: str
+
+
+def shipped_path() -> Path:
+    """Return where the project's own measurements lie."""
+    return Path(__file__).parents[1] / "data" / "measurements.csv"
 
 
 def read_rows(path: Path) -> list[Row]:

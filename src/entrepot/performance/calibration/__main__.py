@@ -62,7 +62,7 @@ def main() -> int:
     plain = physics_log(m, answers(m.points, roofline_coefficients())) - m.log_value
     metrics = metrics_of(m)
     families = [key.harness for key in m.keys]
-    pooled: list[tuple[float, str, str, str, str]] = []
+    pooled: list[tuple[float, str, str, str, str]] = []  # residual, regime, harness, metric, curve
     lines: list[dict[str, object]] = []
     asked = [by for by in HELD_BY if by in given.held.split(",")]
     for by in asked:
@@ -70,15 +70,18 @@ def main() -> int:
         lines += table_of(m, use, by, held, plain)
         if by == "source":  # a source is often a chip and a model as well: its rows would blur the regimes
             continue
-        for i in np.flatnonzero(use & np.isfinite(held.residual)):
-            pooled.append((float(held.residual[i]), held.regime[i], families[i], metrics[i], m.curve[i]))
+        pooled += [
+            (float(held.residual[i]), held.regime[i], families[i], metrics[i], m.curve[i])
+            for i in np.flatnonzero(use & np.isfinite(held.residual))
+        ]
     kept = [r for r in _read(given.out / "heldout.csv") if r["left_out"] not in {*asked, "nested"}]
     if set(asked) <= {"source"}:
         nested = [r for r in _read(given.out / "heldout.csv") if r["left_out"] == "nested"]
         write_all(given.out, {"heldout.csv": _csv([*kept, *lines, *nested])})
         return 0
     residuals = np.array([p[0] for p in pooled])
-    names, harness, metric, curves = ([p[k] for p in pooled] for k in (1, 2, 3, 4))
+    names, harness = [p[1] for p in pooled], [p[2] for p in pooled]
+    metric, curves = [p[3] for p in pooled], [p[4] for p in pooled]
     widths = widths_of(residuals, names, harness, metric)
     lines += coverage(residuals, names, harness, metric, curves)
     sources = "measurements.csv" + (

@@ -80,7 +80,7 @@ def _by_condition(row: Row, c: Conditions, fits: float) -> str:
 
 
 def _repeats(rows: Sequence[Row], conditions: Sequence[Conditions], out: list[str]) -> None:
-    """Runs that repeat another run's two latencies to the last digit."""
+    """Flag runs that repeat another run's two latencies to the last digit."""
     pairs: dict[str, dict[str, float]] = defaultdict(dict)
     for row in rows:
         if row.metric in {"ttft_ms", "tpot_ms"} and "silicon_sample" in row.source:
@@ -101,11 +101,11 @@ def _repeats(rows: Sequence[Row], conditions: Sequence[Conditions], out: list[st
 
 
 def _twins(rows: Sequence[Row], conditions: Sequence[Conditions], out: list[str]) -> None:
-    """A curve that is far faster than another curve of the same condition: speculation that nobody noted."""
+    """Flag curves far faster than another of the same condition: speculation that nobody noted."""
     fastest: dict[tuple[object, ...], list[tuple[float, str, int]]] = defaultdict(list)
     for i, (row, c) in enumerate(zip(rows, conditions, strict=True)):
         if row.metric == "tpot_ms" and not out[i] and "silicon_sample" in row.source:
-            key = (
+            key: tuple[object, ...] = (
                 c.chip_id,
                 _merged(c.model_id),
                 c.engine,
@@ -125,12 +125,12 @@ def _twins(rows: Sequence[Row], conditions: Sequence[Conditions], out: list[str]
             continue
         for value, name, i in runs:
             others = [v for v, n, _ in runs if n != name]
-            curve = (*key[:7], name)
+            curve: tuple[object, ...] = (*key[:7], name)
             below[curve].append(value < 0.85 * float(np.median(others)))
             member[curve].append(i)
-    for curve, hits in below.items():
+    for run, hits in below.items():
         if sum(hits) >= max(len(hits) / 2, 2):
-            ids = {rows[i].id for i in member[curve]}
+            ids = {rows[i].id for i in member[run]}
             for i, row in enumerate(rows):
                 if row.id in ids and not out[i]:
                     out[i] = "faster twin"

@@ -63,7 +63,7 @@ STEP_FIELDS = {
 }
 _STEP = 1e-3
 STRENGTH = (
-    4.0  # how many rows, one scale off, a coefficient one deviation from its start weighs like (its root)
+    10.0  # how many rows, one scale off, a coefficient one deviation from its start weighs like (its root)
 )
 _SCALE = 0.12  # where the loss turns from square to absolute, in log
 

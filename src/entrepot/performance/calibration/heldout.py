@@ -108,7 +108,7 @@ def coverage(
     for seed in range(10):
         half = np.random.default_rng(seed).random(len(unique)) < 0.5
         first = half[index]
-        keep = np.flatnonzero(first)
+        keep = [int(i) for i in np.flatnonzero(first)]
         widths = widths_of(
             residuals[keep],
             [regimes[i] for i in keep],
@@ -116,7 +116,7 @@ def coverage(
             [metrics[i] for i in keep],
         )
         tried: dict[tuple[str, str], list[tuple[bool, float]]] = {}
-        for i in np.flatnonzero(~first):
+        for i in (int(i) for i in np.flatnonzero(~first)):
             factor = width(widths, regimes[i], harness[i], metrics[i])
             tried.setdefault((regimes[i], metrics[i]), []).append(
                 (abs(residuals[i]) <= np.log(factor), factor)

@@ -122,7 +122,7 @@ def load(rows: Sequence[Row]) -> Material:
     scale[per] = devices[per] / replicas[per]
     phase = np.isin(metric, ["prefill_tokens_per_s_per_gpu", "decode_tokens_per_s_per_gpu"])
     scale[phase] = die[phase]
-    flag = flags(asked.rows, asked.conditions, fits[asked.point_of_row])
+    flag = flags(asked.rows, asked.conditions, [float(f) for f in fits[asked.point_of_row]])
     curve = tuple(
         "|".join(
             (

@@ -41,7 +41,7 @@ def fitted_toml(model: Model, rows: int, day: str, sources: str) -> str:
         return f'{name} = {{ value = {value:.6g}, kind = "fitted", source = "{said}" }}'
 
     for k, arch in enumerate(ARCHITECTURES):
-        names = sorted({n for (g, row, n) in factors if g == "architecture" and (row == arch or row == "*")})
+        names = sorted({n for (g, row, n) in factors if g == "architecture" and row in {arch, "*"}})
         out += ["", f"[architecture.{arch}]"]
         for name in names:
             factor = factors.get(("architecture", "*", name), 1.0) * factors.get(

@@ -1,0 +1,152 @@
+"""Does the fit find what is there, and do intervals hold what they say?"""
+
+from __future__ import annotations
+
+import csv
+from importlib.resources import files
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from entrepot.performance.accuracy.baseline import roofline_coefficients
+from entrepot.performance.accuracy.rows import read_rows, shipped_path
+from entrepot.performance.calibration.fit import Observations, fit, predicted_log
+from entrepot.performance.calibration.run import TAUGHT, Material, load, physics_log, predict, train
+from entrepot.performance.coefficients import coefficients
+from entrepot.performance.efficiency import provenance
+from entrepot.performance.intervals import conformal, regime
+from entrepot.performance.offsets import METRICS, Key, learn, offset
+from entrepot.performance.points import answers
+
+DATA = files("entrepot.performance").joinpath("data")
+
+
+@pytest.fixture(scope="module")
+def material() -> Material:
+    """Return every third serving row of the shipped measurements."""
+    rows = [
+        r
+        for r in read_rows(shipped_path())
+        if not r.metric.startswith(("kernel", "train")) and r.regime != "training"
+    ]
+    return load(rows[::3])
+
+
+def test_the_fit_finds_coefficients_that_made_the_values(material: Material) -> None:
+    """Values made by a known change of coefficients: the fit must come back with that change."""
+    start = coefficients(fitted=False)
+    changes = {("architecture", "*", "layer_us"): 1.7, ("engine", "trtllm", "interference"): 0.6}
+    taught = np.array(
+        [i for i, c in enumerate(material.asked.conditions) if c.harness in TAUGHT - {"load", "rate"}]
+    )
+    blank = Observations(
+        material.asked.point_of_row[taught],
+        material.kind[taught],
+        np.zeros(len(taught)),
+        np.ones(len(taught)),
+    )
+    made = predicted_log(material.points, blank, start.scaled(changes))
+    seen = Observations(blank.point, blank.kind, made, blank.weight)
+    found = fit(material.points, seen, start, rounds=12, strength=0.05)
+    assert float(np.median(np.abs(found.residuals))) < 0.01
+    layer = found.coefficients.arch["layer_us"][0] / start.arch["layer_us"][0]
+    assert layer == pytest.approx(1.7, rel=0.1)
+
+
+def test_a_chip_left_out_is_answered_better_than_by_a_roofline(material: Material) -> None:
+    """Fitted cold, from the starting values, without a row of the H100: the figure that a buyer of a new chip needs."""
+    held = np.array([c.chip_id == "nvidia-h100-sxm5-80gb" for c in material.asked.conditions])
+    use = np.array([flag == "" for flag in material.flag])
+    model = train(material, use & ~held, rounds=4)
+    assert not any(key.split("|")[0] == "nvidia-h100-sxm5-80gb" for _, key, _ in model.offsets)
+    plain = physics_log(material, answers(material.points, roofline_coefficients()))
+    rows = held & use
+    ours = np.abs(np.expm1((predict(material, model) - material.log_value)[rows]))
+    theirs = np.abs(np.expm1((plain - material.log_value)[rows]))
+    assert rows.sum() > 100
+    assert float(np.nanmedian(ours)) < 0.7 * float(np.nanmedian(theirs))
+
+
+def key(chip: str, model: str) -> Key:
+    """Return a key of a closed loop."""
+    return Key("closed", "Hopper", chip, "vllm", "0.10", model, "fp8", "1/1", "tp1")
+
+
+def test_offsets_shrink_and_fall_back() -> None:
+    """One row teaches little, many teach nearly all, an unknown key nothing that it should not."""
+    few = learn([key("a", "m")], ["tpot_s"], np.array([0.5]), np.ones(1))
+    many = learn([key("a", "m")] * 200, ["tpot_s"] * 200, np.full(200, 0.5), np.ones(200))
+    assert 0 < -offset(few, key("a", "m"), "tpot_s") < -offset(many, key("a", "m"), "tpot_s")
+    assert offset(many, key("a", "m"), "tpot_s") == pytest.approx(-0.5, abs=0.02)
+    assert offset(many, key("b", "n"), "ttft_s") == 0.0
+    assert abs(offset(many, key("b", "n"), "tpot_s")) < abs(offset(many, key("a", "m"), "tpot_s"))
+
+
+def test_a_regime_says_how_much_was_measured() -> None:
+    """Wide where we know little."""
+    table = learn([key("a", "m"), key("b", "n")], ["tpot_s"] * 2, np.zeros(2), np.ones(2))
+    assert regime(table, key("a", "m")) == "known cell"
+    assert regime(table, key("a", "n")) == "new cell"
+    assert regime(table, key("c", "m")) == "chip unseen"
+    assert regime(table, key("a", "q")) == "model unseen"
+    assert regime(table, key("c", "q")) == "both unseen"
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(60, 400))
+@settings(max_examples=25, deadline=None)
+def test_conformal_factors_cover_what_they_say(seed: int, n: int) -> None:
+    """Exchangeable residuals, heavy tails: nine of ten new ones lie inside, on the average of many draws."""
+    random = np.random.default_rng(seed)
+    inside = [
+        float(np.mean(np.abs(random.standard_t(3, 300)) <= np.log(conformal(random.standard_t(3, n)))))
+        for _ in range(40)
+    ]
+    assert 0.875 <= float(np.mean(inside)) <= 0.93
+
+
+def test_fitted_numbers_carry_their_provenance_and_stay_physical() -> None:
+    """No hidden constant: every value says what it was fitted to, and no share of the datasheet passes 1."""
+    fitted = [p for p in provenance() if p.kind == "fitted"]
+    assert len(fitted) > 80
+    assert all("fit of" in p.source and "started from" in p.source for p in fitted)
+    shares = [p for p in fitted if p.table.startswith("architecture") and p.name not in {"layer_us", "law_c"}]
+    assert all(0 < p.value <= 1 for p in shares)
+
+
+def lines(name: str) -> list[dict[str, str]]:
+    """Return a data file's rows."""
+    return list(csv.DictReader(DATA.joinpath(name).read_text(encoding="utf-8").splitlines()))
+
+
+def test_what_was_left_out_was_answered_better_than_by_a_roofline() -> None:
+    """The record of the last fit: every kind of holding out, every metric, all rows answered."""
+    clean = [r for r in lines("heldout.csv") if r["slice"] == "all" and r["value"] == "clean rows"]
+    assert {r["left_out"] for r in clean} >= {"curve", "chip", "model"}
+    for r in clean:
+        assert float(r["answered_pct"]) == 100.0
+        assert float(r["median_pct"]) < float(r["roofline_median_pct"])
+
+
+def test_nested_coverage_is_near_nominal_where_there_are_rows() -> None:
+    """Neither fit nor width has seen the rows that are counted."""
+    nested = [r for r in lines("heldout.csv") if r["left_out"] == "nested" and float(r["rows"]) > 300]
+    assert len(nested) >= 9
+    assert all(86.0 <= float(r["interval_coverage_pct"]) <= 93.0 for r in nested)
+
+
+def test_intervals_widen_as_less_is_known() -> None:
+    """A chip that nobody measured is never known better than one that was."""
+    factor = {
+        (r["regime"], r["metric"]): float(r["factor"])
+        for r in lines("intervals.csv")
+        if r["harness"] == "any"
+    }
+    for metric in METRICS:
+        assert (
+            factor["known cell", metric]
+            < factor["chip unseen", metric]
+            <= factor["both unseen", metric] * 1.5
+        )
+        assert factor["known cell", metric] < factor["model unseen", metric]
