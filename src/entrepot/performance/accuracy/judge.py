@@ -42,8 +42,7 @@ def judge_rows(rows: Sequence[Row], model: Model | None = None) -> list[Judged]:
     serving = [row for place, row in enumerate(rows) if place not in out]
     places = [place for place in range(len(rows)) if place not in out]
     if serving:
-        for place, judged in zip(places, _serving(serving, used), strict=True):
-            out[place] = judged
+        out |= dict(zip(places, _serving(serving, used), strict=True))
     return [out[place] for place in range(len(rows))]
 
 
