@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from entrepot import catalogue
-from entrepot.catalogue.records import NumberFormat
+from entrepot.catalogue.records import Accelerator, NumberFormat
+from entrepot.catalogue.shape import parameters
 from entrepot.errors import InputError
 from entrepot.performance import Layout, Slo, Workload, operating_point
 from entrepot.performance.accuracy.conditions import Unanswered, read_conditions
@@ -235,14 +236,12 @@ CHIPS = [c for c in catalogue.accelerators().values() if (r := read_chip(c.id)) 
 )
 @settings(max_examples=100, deadline=None)
 def test_no_point_beats_its_chip(
-    chip, model: str, tp: int, isl: float, osl: float, batch: float, engine: str
-) -> None:  # type: ignore[no-untyped-def]
+    chip: Accelerator, model: str, tp: int, isl: float, osl: float, batch: float, engine: str
+) -> None:
     """Peak arithmetic and the weight-read floor bound every answer, whatever was fitted."""
     shape = catalogue.model(model)
     stated = Point(chip, shape, NumberFormat.BF16, 16, engine, tp, 1, 1, 1, isl, osl, batch)
     found = answers(points([stated]))
-    from entrepot.catalogue.shape import parameters
-
     built = parameters(shape)
     assert built is not None
     devices = float(tp)

@@ -149,6 +149,7 @@ class Serving:
     kernel_swap_gb_s_per_sm: float
     kernel_softness: float
     kernel_factor: float
+    training_factor: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any
 
 from entrepot.performance.accuracy.kernels import kernel_seconds
+from entrepot.performance.accuracy.names import read_chip
 from entrepot.performance.accuracy.rows import Row
+from entrepot.performance.efficiency import serving
+from entrepot.performance.training_rows import predict_row
 
 __all__ = ["OtherAnswer", "kernel_answer", "training_answer"]
-
-_PEAK_FACTOR = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +35,14 @@ def kernel_answer(row: Row) -> OtherAnswer | str:
     return OtherAnswer(work / found.seconds, found.factor, work / found.roofline_seconds, found.reading)
 
 
-def _training() -> Callable[[dict[str, str]], Any] | None:
-    if find_spec("entrepot.performance.training") is None:
-        return None
-    found: Callable[[dict[str, str]], Any] = import_module("entrepot.performance.training").predict_row
-    return found
-
-
 def training_answer(row: Row) -> OtherAnswer | str:
     """Return the figure of a training row, or why there is none."""
-    predict_row = _training()
-    if predict_row is None:
-        return "training runs are not modelled"
-    cells = {k: ("" if v is None else str(v)) for k, v in asdict(row).items()}
+    cells = {name: str(value) for name, value in asdict(row).items()}
     cells["value"] = ""  # conditions alone
     found = predict_row(cells)
+    chip = read_chip(row.accelerator)
+    if isinstance(found, str) and chip is not None:
+        found = predict_row({**cells, "accelerator": chip.accelerator.id})
     if isinstance(found, str):
         return found
     number = {
@@ -62,4 +52,4 @@ def training_answer(row: Row) -> OtherAnswer | str:
     if number is None:
         devices = float(row.n_accelerators or 1)
         number = found.tokens_per_s_per_device * (1.0 if "per_gpu" in row.metric else devices)
-    return OtherAnswer(float(number), _PEAK_FACTOR, math.nan, str(found.reading))
+    return OtherAnswer(float(number), serving().training_factor, math.nan, str(found.reading))
