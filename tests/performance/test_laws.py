@@ -133,7 +133,9 @@ def test_more_bandwidth_never_lowers_the_rate(
     """A chip that is better in one figure and equal in the others is worth at least as much."""
     assert accelerator.memory_bw_gb_s is not None
     better = replace(accelerator, memory_bw_gb_s=accelerator.memory_bw_gb_s * Decimal(factor))
-    before = low(estimate(workload, accelerator, model, pools=False))  # separate pools are paired by their centres
+    before = low(
+        estimate(workload, accelerator, model, pools=False)
+    )  # separate pools are paired by their centres
     assert low(estimate(workload, better, model, pools=False)) >= before * (1 - 1e-12)
 
 
