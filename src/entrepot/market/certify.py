@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from entrepot.market.goods import FLEXIBLE, SALE, Goods
 from entrepot.market.price import Prices
 from entrepot.market.records import Book
+from entrepot.market.terms import long_bids, term_costs, total_gains
 
 __all__ = ["best_responses", "bound", "least_costs", "orders_root", "salts"]
 
@@ -89,14 +90,31 @@ def best_responses(book: Book, goods: Goods, prices: Prices, work: pl.DataFrame)
         if mu is not None:
             gain = mu[:, t] = np.maximum(gain, mu[:, t])
         bids += book.demand[:, t] * gain * hours[t]
+    bids = _long_best(book, goods, prices, bids)
     sale = goods.lot_mode == SALE
     if sale.any():
         most = goods.usable[sale].max(axis=1, initial=0)
         lots[sale] = most * (prices.sale[goods.lot_pool[sale]] - ask[sale])
     lots = np.maximum(0.0, lots)
     if mu is not None:
-        bids += _by_buying(book, goods, prices, limit, mu)
+        bids += np.where(np.logical_or(*long_bids(book)), 0.0, _by_buying(book, goods, prices, limit, mu))
     return lots, bids
+
+
+def _long_best(book: Book, goods: Goods, prices: Prices, bids: F64) -> F64:
+    """Return (bids,) the same, bids for a term or a total by their own best answers."""
+    term, total = long_bids(book)
+    if not (term.any() or total.any()):
+        return bids
+    price = prices.lease.astype(np.float64)
+    limit = book.bids["limit_micro"].to_numpy().astype(np.float64)
+    worth = limit * (book.demand @ book.hours)
+    best = np.where(term, np.maximum(0.0, worth - term_costs(book, goods, price)), bids)
+    if total.any():
+        costs = np.stack([least_costs(book, goods, price[:, t], t) for t in range(price.shape[1])], axis=1)
+        best = np.where(total, total_gains(book, costs), best)
+    out: F64 = best
+    return out
 
 
 def _by_buying(book: Book, goods: Goods, prices: Prices, limit: F64, mu: F64) -> F64:

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from entrepot.market.checks_windows import long_gain, total_reached
 from entrepot.market.facts import MICRO_ROOM, RELATIVE, SERVED, Facts, Finding, rows_of
 
 __all__ = [
@@ -215,7 +216,7 @@ def check_once(f: Facts) -> Finding:
     if twice.height:
         return f"{twice['side'][0]} {twice['order'][0]} is rejected twice", ""
     lots_left = (f.book.capacity > f.let).any(axis=1)
-    bids_left = (f.served < f.book.demand * (1 - SERVED)).any(axis=1)
+    bids_left = (f.served < f.book.demand * (1 - SERVED)).any(axis=1) & ~total_reached(f)
     sides = (("lot", f.book.lots["lot"], lots_left), ("bid", f.book.bids["bid"], bids_left))
     for side, names, left in sides:
         stated = rejected.filter(pl.col("side") == side)["order"]
@@ -328,6 +329,8 @@ def gaining_bids(f: Facts) -> F64:
                 gains[part] = np.maximum(gains[part], np.where(most > 1, most, 0.0))
     for b in np.flatnonzero(f.buys & (left > 0).any(axis=1)):
         gains[b] = max(gains[b], 2.0 if _sale_block_gain(f, b, left[b]) > 0 else 0.0)
+    own = (book.bids["term"] | book.bids["total_mtok"].is_finite()).to_numpy()
+    gains = np.where(own, long_gain(f), gains)
     return np.where(_mate_taken(book.bids["group"], np.asarray((f.done > 0).any(axis=1))), 0.0, gains)
 
 

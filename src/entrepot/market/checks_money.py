@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from entrepot.market.checks_windows import best_of_long, long
 from entrepot.market.facts import MICRO_ROOM, RELATIVE, Facts, Finding, rows_of
 
 __all__ = [
@@ -149,7 +150,10 @@ def check_made_whole(f: Facts) -> Finding:
     """Compare what lots are made whole with to what they would lose, rounded up to whole minor units."""
     unit = 10.0 ** (6 - f.book.minor_digits)
     table, due = f.clearing.make_whole, seller_loss(f)
-    strange = table.filter((pl.col("side") != "lot") | (pl.col("amount_minor") <= 0))
+    windows = pl.Series(f.book.bids["bid"].filter(pl.Series(long(f.book))))
+    known = (pl.col("side") == "lot") & pl.col("order").is_in(f.book.lots["lot"].implode())
+    known |= (pl.col("side") == "bid") & pl.col("order").is_in(windows.implode())
+    strange = table.filter(~known | (pl.col("amount_minor") <= 0))
     if strange.height:
         return (
             f"{strange['side'][0]} {strange['order'][0]} is made whole with {strange['amount_minor'][0]}",
@@ -163,12 +167,21 @@ def check_made_whole(f: Facts) -> Finding:
             f"lot {f.lot_name(i)} is made whole with {f.made_whole[i]:.0f} micro-units, and would lose {due[i]:.0f}",
             "",
         )
+    surplus, scale, _ = buyer_surplus(f)
+    lost = np.where(long(f.book), np.maximum(0.0, -surplus.sum(axis=1)), 0.0)
+    wrong = np.flatnonzero(np.abs(f.bid_made_whole - lost) > unit + RELATIVE * scale.sum(axis=1))
+    if len(wrong):
+        b = wrong[0]
+        return (
+            f"bid {f.bid_name(b)} is made whole with {f.bid_made_whole[b]:.0f} micro-units, and would lose {lost[b]:.0f}",
+            "",
+        )
     paid = int(f.clearing.trades["payment_minor"].sum() or 0)
     total = int(table["amount_minor"].sum() or 0)
     share = total / paid if paid else 0.0
     return (
         None,
-        f"{table.height} lots are made whole with {total} minor units, {share:.5%} of what is paid: the fee",
+        f"{table.height} orders are made whole with {total} minor units, {share:.5%} of what is paid: the fee",
     )
 
 
@@ -177,7 +190,10 @@ def check_buyers(f: Facts) -> Finding:
     surplus, scale, devices = buyer_surplus(f)
     tolerance = RELATIVE * scale + MICRO_ROOM * devices
     hourly = (~f.buys)[:, None] & (surplus < -tolerance)
-    over_all = f.buys & (surplus.sum(axis=1) < -tolerance.sum(axis=1))
+    own = long(f.book)
+    hourly[own] = False
+    left = surplus.sum(axis=1) + f.bid_made_whole
+    over_all = (f.buys | own) & (left < -tolerance.sum(axis=1) - MICRO_ROOM)
     wrong = np.flatnonzero(hourly.any(axis=1) | over_all)
     if len(wrong):
         return f"bid {f.bid_name(wrong[0])} pays more than its work is worth to it", ""
@@ -327,7 +343,7 @@ def best_of_bids(f: Facts) -> F64:
         may = reach > 0
         per_device = f.residual[i] - f.sale_price[i] + reach[may] * (saved[may] @ (f.book.capacity[i] > 0))
         best[may] += most[i] * np.maximum(0.0, per_device)
-    return best
+    return np.where(long(f.book), best_of_long(f), best)
 
 
 def bound(f: Facts) -> float:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from entrepot.market import outcome as tables
 from entrepot.market.certify import bound, orders_root, salts
 from entrepot.market.found import WORK_PRICES, Found
-from entrepot.market.goods import FLEXIBLE, Goods, goods
+from entrepot.market.goods import FLEXIBLE, SALE, WHOLE, Goods, goods
+from entrepot.market.lease import solve_lease
 from entrepot.market.placing import Ties
 from entrepot.market.pool import Pooled, pool
 from entrepot.market.price import Prices, middle, publish
@@ -55,7 +56,7 @@ def clear(
     began = time.perf_counter()
     of_book = goods(book)
     found = (
-        _coupled(book, of_book)
+        _coupled(book, of_book, watch)
         if _ties(book, of_book)
         else clear_spot(book, of_book, watch, _near(of_book, start))
     )
@@ -95,7 +96,7 @@ def clear(
         rejected=rejected(book, of_book, found.prices, out),
         certificate=certificate,
         solve_seconds=took,
-        make_whole=tables.make_whole(book, of_book, found.prices, out),
+        make_whole=tables.make_whole(book, of_book, found.prices, out, found.placed),
     )
 
 
@@ -119,8 +120,30 @@ def _near(of_book: Goods, start: Clearing | None) -> NDArray[np.float64] | None:
     return price
 
 
-def _coupled(book: Book, of_book: Goods) -> Found:
-    """Clear a book with orders for a whole window, or for good: one program over all periods that they tie."""
+_CELLS_MAX = (
+    60_000  # (lot, period) entries of whole-window lots up to which one linear program holds them all
+)
+
+
+def _coupled(book: Book, of_book: Goods, watch: Watch) -> Found:
+    """Clear a book with orders for a whole window, or for good.
+
+    Terms, totals and markets of many whole-window lots have prices of their own method (see `entrepot.market.lease`); what
+    else ties periods is one linear program over all that it ties.
+    """
+    bids, lots = book.bids, book.lots
+    long = bool(bids["term"].any() or bids["total_mtok"].is_finite().any())
+    ruled = bool(
+        (bids["group"] != "").any()
+        or (lots["group"] != "").any()
+        or (lots["min_fill"] > 0).any()
+        or (bids["min_share"] > 0).any()
+        or bids["one_pool"].any()
+    )
+    many = int((of_book.usable[of_book.lot_mode == WHOLE] > 0).sum()) > _CELLS_MAX
+    sells = bool((of_book.lot_mode == SALE).any() & (of_book.usable > 0).any())
+    if long or ((ruled or many or book.factor is not None) and not sells):
+        return solve_lease(book, of_book, watch)
     pooled = pool(book, of_book)
     solved = solve(pooled, book.hours)
     prices, work = _fair(pooled, solved, book)

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from entrepot.market.checks_windows import of_window
 from entrepot.market.records import Book, Clearing
 
 __all__ = ["MICRO_ROOM", "RELATIVE", "SERVED", "Facts", "Finding", "facts", "fault_of_shape", "rows_of"]
@@ -39,7 +40,7 @@ class Facts:
     let : (lots, periods) devices that a lot lets, and bears its ask on: whole blocks, at least its least quantity; of a
         constant lot its one quantity
     quantity : (lots,) the most devices that a lot lets in a period
-    made_whole : (lots,) micro-units that the lot gets from the fee
+    made_whole, bid_made_whole : (lots,), (bids,) micro-units that the order gets from the fee
     price : (lots, periods) lease price of the lot's pool; 0 for sale lots
     sale_price : (lots,)
     rate : (rows,) Mtok per device-hour of each row
@@ -62,6 +63,7 @@ class Facts:
     let: I64
     quantity: I64
     made_whole: F64
+    bid_made_whole: F64
     price: I64
     sale_price: I64
     rate: F64
@@ -260,14 +262,15 @@ def facts(c: Clearing) -> Facts:
         sold=sold,
         let=let,
         quantity=let.max(axis=1, initial=0),
-        made_whole=_made_whole(c),
+        made_whole=_made_whole(c, "lot", book.lots["lot"]),
+        bid_made_whole=_made_whole(c, "bid", book.bids["bid"]),
         price=price,
         sale_price=np.where(is_sale, of_sale[number], 0),
         rate=rate,
         done=done,
         leased=leased,
-        served=np.minimum(done, book.demand),
-        buys=buys[book.bid_class],
+        served=of_window(book, number, lot[lease], bid[lease], period[lease], (devices * rate)[lease], done),
+        buys=buys[book.bid_class] & ~(book.bids["term"] | book.bids["total_mtok"].is_finite()).to_numpy(),
         cost=cost,
         mu=np.maximum(np.maximum(0.0, published), limit[:, None] - cost),
     )
@@ -295,11 +298,11 @@ def _let(book: Book, usable: I64, sold: I64, constant: I64, lot_pool: pl.DataFra
     return np.where(let > 0, up, 0)
 
 
-def _made_whole(c: Clearing) -> F64:
-    """Return (lots,) what each gets from the fee, micro."""
-    own = c.make_whole.filter(pl.col("side") == "lot")
-    amount = np.zeros(c.book.lots.height)
-    amount[rows_of(own["order"], c.book.lots["lot"])] = own["amount_minor"].to_numpy()
+def _made_whole(c: Clearing, side: str, orders: pl.Series) -> F64:
+    """Return (orders,) what each order of a side gets from the fee, micro."""
+    own = c.make_whole.filter((pl.col("side") == side) & pl.col("order").is_in(orders.implode()))
+    amount = np.zeros(len(orders))
+    amount[rows_of(own["order"], orders)] = own["amount_minor"].to_numpy()
     return amount * 10.0 ** (6 - c.book.minor_digits)
 
 

@@ -18,6 +18,7 @@ from entrepot.market.goods import FLEXIBLE, SALE, WHOLE, Goods
 from entrepot.market.price import Prices
 from entrepot.market.records import MAKE_WHOLE, Book
 from entrepot.market.split import FOR_GOOD, Placed
+from entrepot.market.terms import long_bids, served
 
 __all__ = [
     "Outcome",
@@ -91,7 +92,11 @@ def outcome(book: Book, goods: Goods, placed: Placed, committed: I64 | None = No
             most = np.where(goods.lot_mode[constant] == WHOLE, np.maximum(most, committed[constant]), most)
         let[constant] = most[:, None] * (goods.usable[constant] > 0)
     let = np.where(let > 0, np.maximum(-(-let // block) * block, -(-fill // block) * block), 0)
-    return Outcome(used, let, np.minimum(done, book.demand))
+    return Outcome(
+        used,
+        let,
+        served(book, goods, placed.lot[lease], placed.bid[lease], placed.period[lease], rate[lease], done),
+    )
 
 
 def _summed(row: I64, column: I64, value: NDArray[Any], shape: tuple[int, ...]) -> F64:
@@ -114,7 +119,9 @@ def welfare(book: Book, placed: Placed, o: Outcome) -> float:
     return value - rented + float(kept.sum())
 
 
-def make_whole(book: Book, goods: Goods, prices: Prices, o: Outcome) -> pl.DataFrame:
+def make_whole(
+    book: Book, goods: Goods, prices: Prices, o: Outcome, placed: Placed | None = None
+) -> pl.DataFrame:
     """Return what lots would lose at the prices, in whole minor units, rounded up; as `Clearing.make_whole`.
 
     A lot by the hour is made whole hour by hour, any other over its window.
@@ -128,8 +135,34 @@ def make_whole(book: Book, goods: Goods, prices: Prices, o: Outcome) -> pl.DataF
     unit = 10 ** (6 - book.minor_digits)
     due = np.ceil(lot / unit - 1e-9).astype(np.int64)
     rows = np.flatnonzero(due > 0)
-    return pl.DataFrame(
+    table = pl.DataFrame(
         {"order": book.lots["lot"].gather(rows), "side": ["lot"] * len(rows), "amount_minor": due[rows]},
+        schema=dict(MAKE_WHOLE),
+    )
+    return (
+        table if placed is None else pl.concat([table, _long_bids_made_whole(book, prices, goods, placed, o)])
+    )
+
+
+def _long_bids_made_whole(
+    book: Book, prices: Prices, goods: Goods, placed: Placed, o: Outcome
+) -> pl.DataFrame:
+    """Return what bids for a term or a total would lose over their window.
+
+    One is taken at a small loss where it fills devices that stand idle otherwise, and so gains more for all than it loses.
+    """
+    own = np.logical_or(*long_bids(book))
+    rows = np.flatnonzero(own[placed.bid] & (placed.period != FOR_GOOD))
+    lot, bid, period = placed.lot[rows], placed.bid[rows], placed.period[rows]
+    cost = prices.lease[goods.lot_pool[lot], period] * placed.devices[rows] * book.hours[period]
+    paid = np.bincount(bid, cost, minlength=len(own))
+    limit = book.bids["limit_micro"].to_numpy()
+    lost = np.where(own, paid - limit * (o.served @ book.hours), 0.0)
+    # the same room for rounding that a lot has: nothing below a micro-unit
+    due = np.ceil(np.where(lost > 1.0, lost, 0.0) / 10 ** (6 - book.minor_digits) - 1e-9).astype(np.int64)
+    some = np.flatnonzero(due > 0)
+    return pl.DataFrame(
+        {"order": book.bids["bid"].gather(some), "side": ["bid"] * len(some), "amount_minor": due[some]},
         schema=dict(MAKE_WHOLE),
     )
 

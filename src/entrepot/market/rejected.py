@@ -18,6 +18,7 @@ from entrepot.market.goods import FLEXIBLE, SALE, Goods
 from entrepot.market.outcome import Outcome
 from entrepot.market.price import Prices
 from entrepot.market.records import Book
+from entrepot.market.terms import long_bids, term_costs, total_gains
 
 __all__ = ["rejected"]
 
@@ -163,8 +164,13 @@ def _bids(book: Book, goods: Goods, prices: Prices, served: F64) -> pl.DataFrame
     """List the bids of which something is unserved."""
     limit = book.bids["limit_micro"].to_numpy().astype(np.float64)
     left = np.where(served < book.demand * (1 - _TOUCHED), book.demand - served, 0.0)
+    total = book.bids["total_mtok"].to_numpy()
+    short = np.where(
+        np.isfinite(total), np.minimum(total, book.demand @ book.hours) - served @ book.hours, np.inf
+    )
+    left[short <= _TOUCHED * np.where(np.isfinite(total), total, 1.0)] = 0.0
     quantity = left * book.hours
-    amount = quantity.sum(axis=1)
+    amount = np.minimum(quantity.sum(axis=1), np.maximum(short, 0.0))
     code = np.ones(left.shape, dtype=np.int64)
     gains = np.zeros(len(limit), dtype=np.bool_)
     reasons = [_ABSENT, _BELOW, _AT_LIMIT, _ROUNDING, _RULE, _GROUP]
@@ -180,12 +186,36 @@ def _bids(book: Book, goods: Goods, prices: Prices, served: F64) -> pl.DataFrame
         code[b] = np.where(code[b] == 0, 1, code[b])  # its limit does not reach the price of a device
         gains[b] |= _sale_gain(book, goods, prices, b, left[b])
     of_bid = _weightiest(code, quantity, len(reasons))
+    _long(book, goods, prices, (amount > 0), gains, of_bid)
     beaten = _taken_groups(book.bids["group"], np.asarray((served > 0).any(axis=1)))
     gains &= ~beaten & (amount > 0)
     of_bid = np.where(beaten, 5, np.where(gains & (of_bid != 4), 3, of_bid))
     edge: Mask = np.asarray((book.rate > 0).any(axis=1))[book.bid_class]
     of_bid = _law(book, reasons, of_bid, book.bid_class, ~edge & ~gains, ("bid_class", _NO_CAPACITY, _UNFIT))
     return _table("bid", book.bids["bid"], np.flatnonzero(amount > 0), reasons, of_bid, gains, amount)
+
+
+def _long(book: Book, goods: Goods, prices: Prices, lacks: Mask, gains: Mask, code: I64) -> None:
+    """Say of bids for a term or a total, in place, whether all of their work would gain, and why they lack some."""
+    term, total = long_bids(book)
+    own = term | total
+    if not own.any():
+        return
+    price = prices.lease.astype(np.float64)
+    limit = book.bids["limit_micro"].to_numpy().astype(np.float64)
+    worth = limit * np.where(total, book.bids["total_mtok"].to_numpy(), book.demand @ book.hours)
+    best = np.zeros(len(limit))
+    cost = term_costs(book, goods, price)
+    best[term] = (worth - cost)[term]
+    if total.any():
+        costs = np.stack([least_costs(book, goods, price[:, t], t) for t in range(price.shape[1])], axis=1)
+        best = np.where(total, total_gains(book, costs), best)
+        cost = np.where(total, np.where(np.isinf(costs).all(axis=1), np.inf, worth - best), cost)
+    close = np.abs(best) <= 1e-6 * worth
+    firm = (book.bids["min_share"].to_numpy() > 0) | book.bids["one_pool"].to_numpy()
+    why = np.where(np.isinf(cost), 0, np.where(close, 2, np.where(best < 0, 1, np.where(firm, 4, 3))))
+    code[own] = why[own]
+    gains[own] = (lacks & (best > 1e-6 * worth))[own]
 
 
 def one_step_more(

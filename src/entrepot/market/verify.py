@@ -6,6 +6,7 @@ arithmetic over orders and takes time in proportion to them. A check that fails 
     facts.py            tables as arrays over orders
     orders_tree.py      the orders are those of the gate
     checks_devices.py   permits, blocks, capacity, work, every order once
+    checks_windows.py   terms and totals: one mix through a window, work by a deadline
     checks_money.py     prices, losses, payments, welfare, bound
 """
 
@@ -18,6 +19,7 @@ import polars as pl
 
 from entrepot.market import checks_devices as devices
 from entrepot.market import checks_money as money
+from entrepot.market import checks_windows as windows
 from entrepot.market.facts import Facts, Finding, facts, fault_of_shape
 from entrepot.market.orders_tree import check_orders
 from entrepot.market.records import Clearing
@@ -97,6 +99,7 @@ CHECKS: dict[str, Callable[[Facts], Finding]] = {
     "capacity": devices.check_capacity,
     "rules of lots": devices.check_lot_rules,
     "rules of bids": devices.check_bid_rules,
+    "terms and totals": windows.check_windows,
     "work and demand": devices.check_demand,
     "balance": devices.check_balance,
     "no seller loses": money.check_sellers,

@@ -13,6 +13,6 @@
 
 from __future__ import annotations
 
-from entrepot.market.lease.engine import LeaseFound, divisible, solve_lease
+from entrepot.market.lease.engine import divisible, solve_lease
 
-__all__ = ["LeaseFound", "divisible", "solve_lease"]
+__all__ = ["divisible", "solve_lease"]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from entrepot.market.goods import FLEXIBLE, WHOLE, Goods
+from entrepot.market.found import Found
+from entrepot.market.goods import FLEXIBLE, SALE, WHOLE, Goods
+from entrepot.market.lease.exact import is_small, polish
 from entrepot.market.lease.hourly import hand_out
-from entrepot.market.lease.prices import Found, find
+from entrepot.market.lease.prices import Shares, find
 from entrepot.market.lease.pricing import batches
 from entrepot.market.lease.program import Program, program
 from entrepot.market.lease.start import start
@@ -22,37 +24,32 @@ from entrepot.market.records import Book
 from entrepot.market.split import Placed
 from entrepot.market.watch import Watch
 
-__all__ = ["LeaseFound", "divisible", "solve_lease"]
+__all__ = ["divisible", "solve_lease"]
 
 F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_]
 
 _TOLERANCE = 4e-4  # of the bound: about half is left after shortages are repaired
+_ROUGH = 5e-3  # where a linear program takes over
 _SECONDS = 120.0
 _WORTH = (0.02, 0.1, 0.3)  # of its ask: what a lot may miss and still be considered
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseFound:
-    """Prices, who has what, and the one quantity of each whole-window lot."""
-
-    prices: Prices
-    placed: Placed
-    committed: I64
-
-
 def divisible(
     book: Book, g: Goods, watch: Watch | None = None, *, tolerance: float = _TOLERANCE
-) -> tuple[Program, Found]:
+) -> tuple[Program, Shares]:
     """Return the prices and shares of the divisible market."""
     watch = watch or Watch()
     p = program(book, g, book.bids["term"].to_numpy())
-    found = find(p, batches(p, g.offered), start(book, g), tolerance=tolerance, watch=watch, seconds=_SECONDS)
-    return p, found
+    found = batches(p, g.offered)
+    small = is_small(p)
+    rough = max(tolerance, _ROUGH) if small else tolerance
+    shares = find(p, found, start(book, g), tolerance=rough, watch=watch, seconds=_SECONDS)
+    return p, polish(p, found, shares, watch) if small else shares
 
 
-def solve_lease(book: Book, g: Goods, watch: Watch | None = None) -> LeaseFound:
+def solve_lease(book: Book, g: Goods, watch: Watch | None = None) -> Found:
     """Clear a book with orders that hold for their window.
 
     Parameters
@@ -70,9 +67,9 @@ def solve_lease(book: Book, g: Goods, watch: Watch | None = None) -> LeaseFound:
     best = _best(desk, dive(desk), demand, watch)
     placed, committed = _rows(desk, best)
     lease = np.where((g.offered > 0) & ~g.is_sale[:, None], np.rint(desk.price), 0).astype(np.int64)
-    sale = np.where(g.is_sale, np.rint(found.price[:, 0]), 0).astype(np.int64)
+    sale = _least_asks(book, g)
     work = np.zeros((0, p.periods), dtype=np.int64)
-    return LeaseFound(Prices(lease, sale, work), placed, committed)
+    return Found(Prices(lease, sale, work), placed, committed=committed)
 
 
 def _rounded(p: Program, g: Goods, price: F64) -> F64:
@@ -80,6 +77,14 @@ def _rounded(p: Program, g: Goods, price: F64) -> F64:
     whole = np.rint(price / p.hours)
     whole[p.is_sale] = np.rint(price[p.is_sale]) / p.hours
     return np.where((g.offered > 0) | p.is_sale[:, None], whole, 0.0)
+
+
+def _least_asks(book: Book, g: Goods) -> I64:
+    """Return (pools,) the cheapest ask of each sale pool: nobody buys here, and at that price there would be a seller."""
+    ask = np.full(len(g.is_sale), np.iinfo(np.int64).max)
+    lots = np.flatnonzero((g.lot_mode == SALE) & (g.usable > 0).any(axis=1))
+    np.minimum.at(ask, g.lot_pool[lots], book.lots["ask_micro"].to_numpy()[lots])
+    return np.where(ask == np.iinfo(np.int64).max, 0, ask)
 
 
 def _single(book: Book, g: Goods) -> tuple[Book, Goods]:
@@ -221,7 +226,7 @@ def _hourly_rows(desk: Desk, whole: Whole, bid_rank: I64) -> tuple[I64, I64, I64
     total = book.bids["total_mtok"].to_numpy()[free]
     limited = np.isfinite(total)
     unmet = limited.copy()
-    unmet[limited] = (total - left)[limited] < (least * total)[limited] * (1 - 1e-9)
+    unmet[limited] = total[limited] - left[limited] < least[limited] * total[limited] * (1 - 1e-9)
     gone = np.zeros(book.bids.height, dtype=np.bool_)
     gone[free[unmet]] = True
     keep = ~gone[bid]

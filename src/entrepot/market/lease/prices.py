@@ -20,7 +20,7 @@ from entrepot.market.lease.program import Program
 from entrepot.market.lease.saddle import Saddle, State
 from entrepot.market.watch import Watch
 
-__all__ = ["Found", "find"]
+__all__ = ["Shares", "find"]
 
 F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
@@ -32,7 +32,7 @@ _ROOM = (0.06, 0.005)  # relative cost above the least at which a pool still is 
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Shares:
     """Prices with the shares of the columns that go with them.
 
     Attributes
@@ -41,6 +41,7 @@ class Found:
     bound : micro, at those prices
     chosen, columns, patterns, share : the restricted market and the shares of its columns
     iterations, rounds : work done
+    level : (pools, periods) positive price level of each cell, for steps
     """
 
     price: F64
@@ -51,6 +52,7 @@ class Found:
     share: F64
     iterations: int
     rounds: int
+    level: F64
 
 
 def find(
@@ -61,7 +63,7 @@ def find(
     tolerance: float,
     watch: Watch | None = None,
     seconds: float = np.inf,
-) -> Found:
+) -> Shares:
     """Find prices and shares.
 
     Parameters
@@ -104,7 +106,7 @@ def find(
         watch.tell(f"prices, round {turn}", None, best[0])
         late = watch.left(seconds - (time.perf_counter() - began)) <= 0
         if gap < tolerance or late or turn >= _ROUNDS:
-            return Found(best[1], best[0], chosen, columns, patterns, state.share, iterations, turn)
+            return Shares(best[1], best[0], chosen, columns, patterns, state.share, iterations, turn, level)
         # columns that are missing and columns that are not yet settled ask for opposite things
         inner = restricted_bound(columns, patterns, state.price)
         absent, unsettled = proved - inner, inner - welfare

@@ -35,8 +35,7 @@ class Batch:
     rows : (n,) takers
     pools : (p,) pools with a rate
     run, at : runs of these takers, and (n,) where each taker's begin among them
-    closed : (p, n) the pool offers nothing in some period of the window, or would be delivered after it begins
-    peak : (n,) largest Mtok per hour
+    closed : (p, n) the pool offers nothing in some period of the window, or sells for good
     """
 
     rows: I64
@@ -44,7 +43,6 @@ class Batch:
     run: I64
     at: I64
     closed: Mask
-    peak: F64
 
 
 def batches(p: Program, offered: I64) -> list[Batch]:
@@ -65,26 +63,9 @@ def batches(p: Program, offered: I64) -> list[Batch]:
         missing = np.zeros((len(pools), p.periods + 1), dtype=np.int32)
         np.cumsum(offered[pools] == 0, axis=1, out=missing[:, 1:])
         closed = np.add.reduceat(missing[:, t.end[run]] - missing[:, t.start[run]], at, axis=1) > 0
-        begin = t.start[t.first[rows]]
-        sale = p.is_sale[pools]
-        gone = offered[pools].max(axis=1, initial=0) == 0
-        closed[sale] = (
-            gone[sale, None] | (p.sale_start[pools[sale]][:, None] > begin) | (t.bid[rows] < 0)[None, :]
-        )
-        curve = p.curve[t.curve[rows[0]]]
-        peak = _peak(curve, t.start[run], t.end[run], at) * t.size[rows]
-        found.append(Batch(rows, pools, run, at, closed, peak))
+        closed[p.is_sale[pools]] = True  # what holds for a window leases, and does not buy
+        found.append(Batch(rows, pools, run, at, closed))
     return found
-
-
-def _peak(curve: F64, start: I64, end: I64, at: I64) -> F64:
-    """Return the largest value of a curve over the runs of each taker."""
-    if not len(start):
-        return np.zeros(0)
-    t = np.arange(len(curve))
-    inside = (t >= start[:, None]) & (t < end[:, None])
-    most: F64 = np.maximum.reduceat(np.where(inside, curve, 0.0).max(axis=1), at)
-    return most
 
 
 def costs(p: Program, found: list[Batch], price: F64) -> Iterator[tuple[Batch, F64]]:
@@ -103,11 +84,6 @@ def costs(p: Program, found: list[Batch], price: F64) -> Iterator[tuple[Batch, F
         if len(batch.run) > len(rows):
             cost = np.add.reduceat(cost, batch.at, axis=1)
         cost *= t.size[rows] / p.rate[t.kind[rows[0]], pools][:, None]
-        sale = np.flatnonzero(p.is_sale[pools])
-        if len(sale):
-            k = pools[sale]
-            keep = (price[k, 0] - p.residual[k])[:, None]
-            cost[sale] = keep * batch.peak / p.rate[t.kind[rows[0]], k][:, None]
         if p.factor is not None:
             cost /= p.factor[t.factor[rows]][:, p.chip[pools]].T
         cost[batch.closed] = np.inf
@@ -194,12 +170,10 @@ def column_table(p: Program, chosen: Chosen) -> tuple[Columns, Patterns]:
     t = p.takers
     lots = p.lots
     taker, pool = chosen.taker, chosen.pool
-    sale = p.is_sale[pool]
     rate = p.rate[t.kind[taker], pool]
     if p.factor is not None:
         rate = rate * p.factor[t.factor[taker], p.chip[pool]]
     lengths = np.diff(np.append(t.first, len(t.start)))[taker]
-    lengths = np.where(sale, 1, lengths)
     first = np.cumsum(lengths) - lengths
     run = np.repeat(t.first[taker] - first, lengths) + np.arange(int(lengths.sum()))
     of = np.repeat(np.arange(len(taker)), lengths)
@@ -207,13 +181,6 @@ def column_table(p: Program, chosen: Chosen) -> tuple[Columns, Patterns]:
     scale = (t.size[taker] / rate)[of]
     curve = t.curve[taker][of]
     value = t.value[taker].copy()
-    if sale.any():
-        buys = np.flatnonzero(sale)
-        peak = np.array([_peak_of(p, int(i)) for i in taker[buys]])
-        devices = peak / rate[buys]
-        piece = first[buys]
-        start[piece], end[piece], curve[piece], scale[piece] = 0, 1, 0, devices
-        value[buys] += devices * p.residual[pool[buys]]
     width = len(p.curve)
     pattern = np.concatenate([lots.pattern * width, pool[of] * width + curve])
     used, number = np.unique(np.concatenate([pattern, np.arange(p.pools) * width]), return_inverse=True)
@@ -236,11 +203,3 @@ def column_table(p: Program, chosen: Chosen) -> tuple[Columns, Patterns]:
         scale=np.concatenate([lots.scale, scale]),
     )
     return columns, patterns
-
-
-def _peak_of(p: Program, taker: int) -> float:
-    t = p.takers
-    last = t.first[taker + 1] if taker + 1 < t.count else len(t.start)
-    curve = p.curve[t.curve[taker]]
-    runs = range(int(t.first[taker]), int(last))
-    return float(t.size[taker]) * max(float(curve[t.start[r] : t.end[r]].max()) for r in runs)

@@ -5,9 +5,7 @@ a lot for its whole window    one column over its window; a block of its own
 a lot by the hour             one column per pool, period and ask: lots of one ask are one step
 a term bid                    a block: one column per pool that may serve it; the alternatives of a group share a block
 a bid by the hour             a block per group of like bids, period and limit, with a column per pool
-a lot for sale                one column in the cell of its sale pool
-a term bid that may buy       a column: devices for the peak of its work, kept to the horizon, less what they are worth then
-a bid by the hour that buys   a column that fills a private pool, which only its own hourly columns may use
+a total by a deadline         a block with a column per period and pool
 ============================  ==============================================================================================
 """
 
@@ -75,7 +73,7 @@ class Program:
     ----------
     hours : (periods,)
     pools : number of pools; sale pools have one cell, at period 0
-    is_sale, sale_start, residual : (pools,)
+    is_sale : (pools,)
     rate : (kinds, pools) Mtok per device-hour
     chip : (pools,) accelerator, as a column of ``factor``
     factor : (bids, accelerators) private yields, or None
@@ -87,8 +85,6 @@ class Program:
     hours: F64
     pools: int
     is_sale: Mask
-    sale_start: I64
-    residual: F64
     rate: F64
     chip: I64
     factor: F64 | None
@@ -134,8 +130,6 @@ def program(book: Book, g: Goods, term: Mask) -> Program:
         hours=hours,
         pools=len(g.is_sale),
         is_sale=g.is_sale,
-        sale_start=g.start,
-        residual=g.residual.astype(np.float64),
         rate=g.class_rate,
         chip=g.pool_chip,
         factor=book.factor,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from entrepot.market.goods import FLEXIBLE, WHOLE, Goods
 from entrepot.market.lease.columns import Columns
 from entrepot.market.lease.cover import Supply, cover
-from entrepot.market.lease.prices import Found
+from entrepot.market.lease.prices import Shares
 from entrepot.market.lease.pricing import Chosen, column_table
 from entrepot.market.lease.program import Program
 from entrepot.market.lease.saddle import Saddle, State
@@ -74,7 +74,7 @@ class Whole:
 class Desk:
     """The market as the steps below need it."""
 
-    def __init__(self, book: Book, g: Goods, p: Program, found: Found) -> None:
+    def __init__(self, book: Book, g: Goods, p: Program, found: Shares) -> None:
         """Prepare."""
         self.book, self.g, self.p, self.found = book, g, p, found
         self.price = found.price / p.hours  # micro per device-hour; for a sale pool only period 0 counts
@@ -150,7 +150,7 @@ def dive(desk: Desk, iterations: int = _ITERATIONS) -> Mix:
     state: Mask = np.zeros(t.count, dtype=np.bool_)  # decided in
     out: Mask = np.zeros(t.count, dtype=np.bool_)
     weight = 1.0
-    level = np.maximum(price, 1e-9)
+    level = found.level
     hard = desk.hard
     for th in _THRESHOLDS:
         worst = _reweighed(desk, chosen, share[n_lots:], worst)
@@ -208,9 +208,8 @@ def _extra(desk: Desk, chosen: Chosen) -> F64:
         taker, pool = chosen.taker[part], chosen.pool[part]
         exact = desk.exact(taker, pool, np.ones(len(part)))
         whole = desk.rounded(taker, pool, np.ones(len(part)))
-        extra[part] = np.divide(
-            desk.cost(pool, whole), desk.cost(pool, exact), out=np.ones(len(part)), where=exact.any(axis=1)
-        )
+        paid = desk.cost(pool, exact)
+        extra[part] = np.divide(desk.cost(pool, whole), paid, out=np.ones(len(part)), where=paid > 0)
     return np.where(np.isfinite(extra), np.clip(extra, 1.0, 4.0), 1.0)
 
 
@@ -247,10 +246,11 @@ def _mixes(desk: Desk, chosen: Chosen, share: F64, state: Mask, out: Mask) -> Mi
     # a pool whose rounding costs much of its own devices joins the largest
     exact, whole = desk.exact(taker, pool, share), desk.rounded(taker, pool, share)
     waste = desk.cost(pool, whole) - desk.cost(pool, exact)
-    largest = np.zeros(t.count)
-    np.maximum.at(largest, taker, share)
     small = (waste > 0.25 * desk.cost(pool, exact)) | desk.one_pool[taker]
-    keep = ~small | (share >= largest[taker])
+    order = np.lexsort((pool, -share, taker))
+    top = np.zeros(len(taker), dtype=np.bool_)
+    top[order[np.flatnonzero(np.diff(taker[order], prepend=-1))]] = True
+    keep = ~small | top
     kept = np.bincount(taker[keep], share[keep], minlength=t.count)
     taker, pool, share = taker[keep], pool[keep], share[keep]
     wanted = np.minimum(1.0, np.where(desk.least >= 1.0, 1.0, np.maximum(total, desk.least)))
