@@ -31,6 +31,7 @@ __all__ = [
     "check_sellers",
     "check_welfare",
     "due_of_trades",
+    "losing_bids",
     "payments",
     "seller_loss",
     "surplus_of_lots",
@@ -187,20 +188,25 @@ def check_made_whole(f: Facts) -> Finding:
 
 def check_buyers(f: Facts) -> Finding:
     """Look for a bid that pays more than its work is worth to it."""
-    surplus, scale, devices = buyer_surplus(f)
-    tolerance = RELATIVE * scale + MICRO_ROOM * devices
-    hourly = (~f.buys)[:, None] & (surplus < -tolerance)
-    own = long(f.book)
-    hourly[own] = False
-    left = surplus.sum(axis=1) + f.bid_made_whole
-    over_all = (f.buys | own) & (left < -tolerance.sum(axis=1) - MICRO_ROOM)
-    wrong = np.flatnonzero(hourly.any(axis=1) | over_all)
+    wrong = np.flatnonzero(losing_bids(f))
     if len(wrong):
         return f"bid {f.bid_name(wrong[0])} pays more than its work is worth to it", ""
     return (
         None,
         "no bid pays more than its limit for the work done (a bid that buys devices: over the horizon)",
     )
+
+
+def losing_bids(f: Facts) -> NDArray[np.bool_]:
+    """Return (bids,) which pay more than their work is worth: by the hour, or over its window what buys or holds for it."""
+    surplus, scale, devices = buyer_surplus(f)
+    tolerance = RELATIVE * scale + MICRO_ROOM * devices
+    left = surplus.sum(axis=1) + f.bid_made_whole
+    over_all = left < -tolerance.sum(axis=1) - MICRO_ROOM
+    loses: NDArray[np.bool_] = np.where(
+        f.buys | long(f.book), over_all, (surplus < -tolerance).any(axis=1)
+    ).astype(np.bool_)
+    return loses
 
 
 def buyer_surplus(f: Facts) -> tuple[F64, F64, F64]:

@@ -21,6 +21,7 @@ from entrepot.market.checks_money import (
     best_of_bids,
     best_of_lots,
     buyer_surplus,
+    losing_bids,
     payments,
     seller_loss,
     surplus_of_lots,
@@ -156,10 +157,7 @@ def _check_losses(f: Facts, lots: Mask, bids: Mask) -> Finding:
     wrong = np.flatnonzero(lots & below)
     if len(wrong):
         return f"lot {f.lot_name(wrong[0])} is sold below its ask", ""
-    surplus, scale, devices = buyer_surplus(f)
-    tolerance = RELATIVE * scale + MICRO_ROOM * devices
-    loses = np.where(f.buys, surplus.sum(axis=1) < -tolerance.sum(axis=1), (surplus < -tolerance).any(axis=1))
-    wrong = np.flatnonzero(bids & loses)
+    wrong = np.flatnonzero(bids & losing_bids(f))
     if len(wrong):
         return f"bid {f.bid_name(wrong[0])} pays more than its work is worth", ""
     return None, f"{int(lots.sum())} lots and {int(bids.sum())} bids"

@@ -239,8 +239,11 @@ def _order_of_periods(desk: Desk, free: I64) -> list[int]:
     if not np.isfinite(desk.book.bids["total_mtok"].to_numpy()[free]).any():
         return list(range(p.periods))
     live = (desk.g.offered > 0) & ~p.is_sale[:, None]
-    mean = np.where(live, desk.price, 0.0).sum(axis=0) / np.maximum(live.sum(axis=0), 1)
-    return [int(t) for t in np.argsort(mean, kind="stable")]
+    count = np.maximum(live.sum(axis=0), 1)
+    mean = np.rint(np.where(live, desk.price, 0.0).sum(axis=0) / count)
+    offered = desk.g.usable * (desk.g.lot_mode != SALE)[:, None]
+    asked = desk.ask @ offered / np.maximum(offered.sum(axis=0), 1)
+    return [int(t) for t in np.lexsort((asked, mean))]
 
 
 def _one_of_group(desk: Desk, free: I64) -> I64:

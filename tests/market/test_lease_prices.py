@@ -12,8 +12,12 @@ from entrepot.market.goods import goods
 from entrepot.market.lease import divisible
 from entrepot.market.lease.columns import devices
 from entrepot.market.lease.instances import LeaseShape, lease_instance
+from entrepot.market.lease.prices import find
+from entrepot.market.lease.pricing import batches
 from entrepot.market.lease.profiles import profiles
+from entrepot.market.lease.program import program
 from entrepot.market.lease.saddle import Simplices
+from entrepot.market.lease.start import start
 from entrepot.market.records import Book
 
 from .lease_markets import books, textbook
@@ -26,7 +30,7 @@ def test_the_bound_holds_and_is_close_to_the_optimum(book: Book) -> None:
     best = textbook(book)
     _, found = divisible(book, goods(book))
     assert found.bound >= best * (1 - 1e-9) - 1.0
-    assert found.bound <= best * 1.004 + 1.0
+    assert found.bound <= best * (1 + 1e-6) + 1.0
 
 
 @settings(max_examples=15, deadline=None)
@@ -39,7 +43,7 @@ def test_shares_are_shares_and_their_welfare_is_the_optimum(book: Book) -> None:
     assert by_block.max(initial=0.0) <= 1 + 1e-9
     short = np.maximum(0.0, devices(found.columns, found.patterns, found.share))
     reached = float(found.columns.value @ found.share) - 1.5 * float((short * found.price).sum())
-    assert reached >= found.bound * (1 - 0.004) - 1.0
+    assert reached >= found.bound * (1 - 1e-6) - 1.0
 
 
 @pytest.mark.parametrize("seed", [3, 4])
@@ -56,7 +60,7 @@ def test_shifting_all_windows_changes_nothing(seed: int) -> None:
         demand=np.hstack([empty_bids, book.demand]),
     )
     a, b = (divisible(x, goods(x), tolerance=1e-5)[1] for x in (book, later))
-    assert b.bound == pytest.approx(a.bound, rel=2e-5)
+    assert b.bound == pytest.approx(a.bound, rel=1e-6)
 
 
 def test_splitting_a_lot_changes_no_welfare() -> None:
@@ -70,7 +74,18 @@ def test_splitting_a_lot_changes_no_welfare() -> None:
         lot_class=np.concatenate([book.lot_class, book.lot_class]),
     )
     a, b = (divisible(x, goods(x), tolerance=1e-5)[1] for x in (book, twice))
-    assert b.bound == pytest.approx(a.bound, rel=2e-5)
+    assert b.bound == pytest.approx(a.bound, rel=1e-6)
+
+
+def test_the_saddle_point_comes_close_where_no_linear_program_helps() -> None:
+    """Large markets rest on it alone: bound and welfare within what was asked for, on several seeds."""
+    for seed in (1, 2):
+        book = lease_instance(LeaseShape(orders=400, periods=12, window_mean=6, chips=4, sites=3), seed)
+        g = goods(book)
+        p = program(book, g, book.bids["term"].to_numpy())
+        shares = find(p, batches(p, g.offered), start(book, g), tolerance=2e-3)
+        exact = divisible(book, g)[1].bound
+        assert exact * (1 - 1e-7) <= shares.bound <= exact * 1.004
 
 
 def test_a_demand_is_a_size_times_a_curve() -> None:
