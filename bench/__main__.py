@@ -6,9 +6,9 @@ import platform
 import sys
 import time
 
-from bench import ledger, market, performance
+from bench import controls, ledger, market, performance
 
-_ALL = {"performance": performance.run, "market": market.run, "ledger": ledger.run}
+_ALL = {"controls": controls.run, "performance": performance.run, "market": market.run, "ledger": ledger.run}
 
 
 def main(wanted: list[str]) -> int:

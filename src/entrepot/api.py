@@ -29,6 +29,7 @@ from entrepot.catalogue import demand as public_demand
 from entrepot.catalogue.records import Accelerator, Model, NumberFormat
 from entrepot.controls import decide
 from entrepot.controls.records import Decision, PartyFacts, Provenance, Transfer, TransferKind
+from entrepot.controls.table import screen_table
 from entrepot.errors import Conflict, Fault, InputError, MissingFact, Unproven
 from entrepot.market.records import Book, Clearing
 from entrepot.market.verify import Verification
@@ -54,6 +55,7 @@ __all__ = [
     "rates",
     "run",
     "run_into",
+    "screen",
     "size",
     "sized",
     "story",
@@ -293,6 +295,17 @@ def check(
     return decide(
         Transfer(chip.id, kind, origin, destination, sender, recipient, on, provenance or Provenance())
     )
+
+
+def screen(transfers: pl.DataFrame, *, carry: Sequence[str] = ()) -> pl.DataFrame:
+    """Judge a table of transfers, each distinct kind of act once; see `entrepot.controls.table.screen_table`.
+
+    Returns
+    -------
+    The same rows with outcome, allowed, item_class, review_policy, codified_outcome, paragraphs, missing, decision_id and
+    law_known_to
+    """
+    return screen_table(transfers, carry=carry).rows
 
 
 def _mix(model: str, mix: str, slo: Slo) -> Workload:

@@ -15,6 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.controls.controls_desk import a_party, an_act, cases, chips
 
+import entrepot as ep
 from entrepot.cli import main
 from entrepot.controls import Decision, PartyFacts, Provenance, Transfer, TransferKind, decide, law, table
 from entrepot.controls.facts import act_of, cells_of, columns, key_columns
@@ -229,6 +230,7 @@ def test_what_is_not_stated_is_not_known() -> None:
     assert "recipient.listings" in done.rows["missing"][0]
     assert done.rows.columns == ["id", "chip", "from", "to", "on", *ANSWERS]
     assert done.rows["id"].to_list() == [7, 8]
+    assert ep.screen(a_table()).equals(done.rows)
 
 
 def test_lists_booleans_and_days_of_parquet_are_read(tmp_path: Path) -> None:
