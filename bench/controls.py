@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import multiprocessing
 import resource
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -133,14 +134,12 @@ def _alone(
 
 def _parties(console_print: Callable[[str], None]) -> None:
     rows = synthetic.entries(26_000)
-    path = Path(".bench-list.json")
-    try:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "consolidated.json"
         path.write_text(synthetic.as_json(rows), encoding="utf-8")
         start = time.perf_counter()
         snapshot = read_list(path)
         reading = time.perf_counter() - start
-    finally:
-        path.unlink(missing_ok=True)
     start = time.perf_counter()
     index = Index(snapshot.entries)
     indexing = time.perf_counter() - start
