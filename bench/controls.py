@@ -145,7 +145,7 @@ def _parties(console_print: Callable[[str], None]) -> None:
     indexing = time.perf_counter() - start
     asked = [PartyName(str(e["name"])) for e in synthetic.entries(1_000, seed=1)]
     start, cpu = time.perf_counter(), time.process_time()
-    found = screen_parties(asked, snapshot, index=index)
+    found = screen_parties(asked, snapshot, on=snapshot.made_on, index=index)
     own, own_cpu = time.perf_counter() - start, time.process_time() - cpu
     names = len(index.rows)
     console_print(

@@ -32,7 +32,7 @@ from entrepot.controls.screening import (
     to_review,
 )
 from entrepot.controls.screening.names import core
-from entrepot.errors import InputError
+from entrepot.errors import InputError, MissingFact
 
 MADE = dt.date(2026, 9, 20)
 FEW = settings(max_examples=40, deadline=None)
@@ -49,7 +49,7 @@ def screened(
 ) -> list[Screened]:
     """Screen against the invented list."""
     held = index or (INDEX if snapshot is LISTED else Index(snapshot.entries))
-    return screen_parties(parties, snapshot, reviews=reviews, index=held)
+    return screen_parties(parties, snapshot, on=MADE, reviews=reviews, index=held)
 
 
 def one(name: str) -> Screened:
@@ -309,7 +309,7 @@ def test_the_file_to_fill_in_is_read_back(tmp_path: Path) -> None:
     path.write_text(to_review(screened(party, snapshot=snapshot)), encoding="utf-8")
     assert read_reviews(path) == ()
     text = path.read_text(encoding="utf-8").replace('ruling = ""', 'ruling = "false-positive"')
-    text = text.replace('by = ""', 'by = "A. Reviewer"').replace("# on = 2026-01-31", "on = 2026-09-21")
+    text = text.replace('by = ""', 'by = "A. Reviewer"').replace("# on = 2026-01-31", "on = 2026-09-20")
     path.write_text(text.replace('why = ""', 'why = "Founded in 2019."'), encoding="utf-8")
     reviews = read_reviews(path)
     assert len(reviews) == 1
@@ -339,6 +339,19 @@ def test_a_ruling_without_who_when_and_why_is_none(tmp_path: Path, text: str, sa
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=says):
         read_reviews(path)
+
+
+def test_an_old_list_and_a_ruling_of_tomorrow_are_refused() -> None:
+    """Nobody screens against last month's list by forgetting to look at its date."""
+    party = PartyName("Borealis")
+    snapshot = small({"name": "Borealis"})
+    with pytest.raises(MissingFact, match="8 days before"):
+        screen_parties([party], snapshot, on=MADE + dt.timedelta(days=8))
+    tomorrow = replace(
+        ruling(party, snapshot.entries[0], Ruling.FALSE_POSITIVE), on=MADE + dt.timedelta(days=1)
+    )
+    with pytest.raises(InputError, match="after 2026-09-20"):
+        screen_parties([party], snapshot, on=MADE, reviews=(tomorrow,))
 
 
 def test_two_rulings_that_contradict_each_other_stop(tmp_path: Path) -> None:

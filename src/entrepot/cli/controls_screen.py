@@ -87,13 +87,14 @@ def screen_party(
     ruled = screening.read_reviews(reviews) if reviews is not None else ()
     snapshot = screening.read_list(list_, made_on=list_date)
     today = on or dt.datetime.now(dt.UTC).date()
-    age = screening.fresh(snapshot, today, max_age_days=max_age_days)
-    found = screening.screen_parties(asked, snapshot, reviews=ruled, threshold=threshold, near=near)
+    found = screening.screen_parties(
+        asked, snapshot, on=today, max_age_days=max_age_days, reviews=ruled, threshold=threshold, near=near
+    )
     if to_review is not None:
         to_review.write_text(screening.to_review(found), encoding="utf-8")
         note(f"wrote {to_review}")
     _show(found, show)
-    _say(snapshot, age, found, today)
+    _say(snapshot, found, today)
     if any(one.status is ScreenStatus.LISTED for one in found):
         return 1
     return 0 if all(one.status is ScreenStatus.NO_CANDIDATE for one in found) else 6
@@ -159,10 +160,11 @@ def screen(
         ruled = screening.read_reviews(reviews) if reviews is not None else ()
         snapshot = screening.read_list(list_, made_on=list_date)
         today = on or dt.datetime.now(dt.UTC).date()
-        age = screening.fresh(snapshot, today, max_age_days=max_age_days)
-        found = screening.screen_parties(_table(parties), snapshot, reviews=ruled)
+        found = screening.screen_parties(
+            _table(parties), snapshot, on=today, max_age_days=max_age_days, reviews=ruled
+        )
         sheet = with_listings(sheet, found)
-        _say(snapshot, age, found, today)
+        _say(snapshot, found, today)
     done = screen_sheet(sheet, carry=carry or ())
     seconds = time.perf_counter() - start
     if show.out is not None:
@@ -286,6 +288,7 @@ def _row(one: Screened, c: Candidate) -> Row:
         "country": c.evidence.country,
         "address": None if c.evidence.address is None else f"{c.evidence.address:g}",
         "footnotes": "not read" if entry.footnotes is None else list(entry.footnotes),
+        "scope": entry.scope,
         "license_requirement": entry.license_requirement,
         "license_policy": entry.license_policy,
         "federal_register_notice": entry.federal_register_notice,
@@ -300,10 +303,10 @@ def _row(one: Screened, c: Candidate) -> Row:
     }
 
 
-def _say(snapshot: Snapshot, age: int, found: Sequence[Screened], today: dt.date) -> None:
+def _say(snapshot: Snapshot, found: Sequence[Screened], today: dt.date) -> None:
     note(
         f"{len(found):,} parties against {len(snapshot.entries):,} entries of {snapshot.file}, made on {snapshot.made_on} as "
-        f"{snapshot.dated_by} says, {age} days before {today}; SHA-256 {snapshot.sha256[:16]}."
+        f"{snapshot.dated_by} says, {(today - snapshot.made_on).days} days before {today}; SHA-256 {snapshot.sha256[:16]}."
     )
     for text, count in snapshot.unread[:5]:
         note(f"not read in {count:,} {'entry' if count == 1 else 'entries'}: {text[:160]}")

@@ -4,7 +4,8 @@
 >>> from entrepot.controls.screening import PartyName, screen_parties, snapshot_of, synthetic
 >>> listed = synthetic.entries(200)
 >>> snapshot = snapshot_of(listed, made_on=dt.date(2026, 9, 20))
->>> found = screen_parties([PartyName(str(listed[-1]["name"]).upper()), PartyName("Quiet Harbour Vineyards")], snapshot)
+>>> asked = [PartyName(str(listed[-1]["name"]).upper()), PartyName("Quiet Harbour Vineyards")]
+>>> found = screen_parties(asked, snapshot, on=dt.date(2026, 9, 21))
 >>> [(one.status.value, one.listings) for one in found]
 [('to review', None), ('no candidate', ())]
 

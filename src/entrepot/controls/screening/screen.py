@@ -11,10 +11,12 @@ only where no candidate is left.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from entrepot.controls import groups
+from entrepot.controls.screening.csl import MAX_AGE_DAYS, fresh
 from entrepot.controls.screening.match import Index, likeness
 from entrepot.controls.screening.names import comparable, core
 from entrepot.controls.screening.records import (
@@ -43,6 +45,8 @@ def screen_parties(
     parties: Sequence[PartyName],
     snapshot: Snapshot,
     *,
+    on: dt.date,
+    max_age_days: int = MAX_AGE_DAYS,
     reviews: Sequence[Review] = (),
     threshold: float = THRESHOLD,
     near: float = NEAR,
@@ -52,6 +56,8 @@ def screen_parties(
 
     Parameters
     ----------
+    on : the day of the screening
+    max_age_days : a snapshot older than this is refused: who was listed since is not known
     reviews : what persons ruled before; a ruling holds for one party at one country and address, and for one wording of
         one entry
     threshold, near : scores from which an entry is a candidate, and from which it is shown; near <= threshold
@@ -59,9 +65,11 @@ def screen_parties(
 
     Raises
     ------
-    InputError : the thresholds are no scores, a name is empty, a country does not exist
+    InputError : the thresholds are no scores, a name is empty, a country does not exist, a ruling is of a later day
+    MissingFact : the snapshot is too old
     """
-    _check(parties, threshold, near)
+    fresh(snapshot, on, max_age_days=max_age_days)
+    _check(parties, reviews, on, threshold, near)
     held = index if index is not None else Index(snapshot.entries)
     by_key = {entry.key: entry for entry in held.entries}
     found = held.near(parties, near)
@@ -172,8 +180,18 @@ def _evidence(party: PartyName, entry: Entry) -> Evidence:
     return Evidence(country, round(score, 1), text)
 
 
-def _check(parties: Iterable[PartyName], threshold: float, near: float) -> None:
-    faults = []
+def _check(
+    parties: Iterable[PartyName], reviews: Iterable[Review], on: dt.date, threshold: float, near: float
+) -> None:
+    faults = [
+        Fault(
+            f"review of {r.party!r} and {r.entry}",
+            f"it is of {r.on}, after {on}",
+            "Write the day of the ruling.",
+        )
+        for r in reviews
+        if r.on > on
+    ]
     if not 0 < near <= threshold <= 100:
         what = f"near misses from {near:g} and candidates from {threshold:g} are not scores in order"
         faults.append(Fault("threshold", what, "Write 0 < near <= threshold <= 100."))
