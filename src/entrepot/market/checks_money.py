@@ -232,7 +232,12 @@ def payments(f: Facts, rows: I64) -> tuple[I64, I64, list[int]]:
     hours = f.book.hours
     whole = bool((hours == np.rint(hours)).all())
     time = np.where(period < 0, 1.0, hours[np.maximum(period, 0)])
-    pair, of = np.unique(lot * len(f.limit) + bid, return_inverse=True)
+    key = lot * len(f.limit) + bid
+    if (np.diff(key) >= 0).all():  # as published: sorted by lot and bid
+        new = np.concatenate([[True], np.diff(key) > 0])[: len(key)]
+        pair, of = key[new], np.cumsum(new) - 1
+    else:
+        pair, of = np.unique(key, return_inverse=True)
     unit = 10 ** (6 - f.book.minor_digits)
     top = (
         float(price.max(initial=0))
@@ -277,17 +282,17 @@ def trade_keys(f: Facts) -> tuple[I64, I64]:
 def check_payments(f: Facts) -> Finding:
     """Compare every trade with price times devices times hours."""
     trades, (lots, bids) = f.clearing.trades, trade_keys(f)
-    pairs = len(np.unique(f.lot * len(f.limit) + f.bid))
     stated, due = trades["payment_minor"].to_numpy(), due_of_trades(f)
     wrong = np.flatnonzero(stated != due)
     if len(wrong):
         r = wrong[0]
         return f"lot {f.lot_name(lots[r])}, bid {f.bid_name(bids[r])}: {stated[r]} stated, {due[r]} due", ""
-    keys = lots * len(f.limit) + bids
-    silent = np.setdiff1d(f.lot * len(f.limit) + f.bid, keys)
-    if len(silent):
-        i, b = silent[0] // len(f.limit), silent[0] % len(f.limit)
+    have = pl.DataFrame({"pair": f.lot * len(f.limit) + f.bid}).unique()
+    silent = have.join(pl.DataFrame({"pair": lots * len(f.limit) + bids}), on="pair", how="anti").sort("pair")
+    if silent.height:
+        i, b = divmod(int(silent["pair"][0]), len(f.limit))
         return f"lot {f.lot_name(i)}, bid {f.bid_name(b)}: no trade stated", ""
+    pairs = have.height
     if trades.height != pairs:
         return f"{trades.height} trades are stated, and there are {pairs}", ""
     for column, order in (

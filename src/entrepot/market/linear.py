@@ -105,7 +105,7 @@ def minimise(c: Columns, right: F64) -> tuple[F64, F64]:
 
 
 def search(
-    c: Columns, right: F64, start: F64 | None, *, seconds: float, gap: float = 1e-5
+    c: Columns, right: F64, start: F64 | None, *, seconds: float, gap: float = 1e-5, nodes: int = 2_000
 ) -> tuple[F64 | None, float]:
     """Minimise a program with whole-numbered columns, from a start.
 
@@ -114,7 +114,7 @@ def search(
     x, or ``None`` where none was found; a lower bound on the cost
     """
     lp, scale = c.program(right)
-    highs = solver(time_limit=max(0.05, seconds), mip_rel_gap=gap)
+    highs = solver(time_limit=max(0.05, seconds), mip_rel_gap=gap, mip_max_nodes=nodes)
     highs.passModel(lp)
     if start is not None:
         solution = highspy.HighsSolution()

@@ -15,13 +15,14 @@ from entrepot.market.overlay import overlay
 from entrepot.market.price import Prices
 from entrepot.market.records import Book
 from entrepot.market.split import Placed
+from entrepot.market.spot.branch import SMALL, marginal
 from entrepot.market.spot.dive import dive, targets_of
 from entrepot.market.spot.period import Period, period_of, tie_ranks
-from entrepot.market.spot.place import Board, Targets, place
+from entrepot.market.spot.place import Board, Targets, place, welfare
 from entrepot.market.spot.prices import cost_of_work, divisible, least_costs_of
 from entrepot.market.spot.private import private
 from entrepot.market.spot.publish import middle, snap
-from entrepot.market.spot.supply import choose
+from entrepot.market.spot.supply import choose, committed
 from entrepot.market.watch import Watch
 
 __all__ = ["clear_spot"]
@@ -30,6 +31,10 @@ F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_]
 
+_SEARCH_S = (
+    20.0  # for the search near the margins of all periods, less in a market of fewer than 1,000 orders
+)
+_CLOSE = 2e-4  # gap at which there is nothing to search for
 _ALTERNATIVES = 3  # rounds in which exclusive groups choose again at the prices that their choices make
 
 
@@ -55,7 +60,7 @@ def clear_spot(book: Book, goods: Goods, watch: Watch, start: F64 | None = None)
         p = period_of(book, goods, t, lot_rank, bid_rank)
         if start is not None:
             near = start[:, t]
-        price, placed, bound = _period(p, near, watch)
+        price, placed, bound = _period(p, near, watch, _SEARCH_S / periods)
         lease[:, t] = price
         rows.append((*placed[:2], np.full(len(placed[0]), t), placed[2]))
         searched += bound * book.hours[t]
@@ -68,7 +73,9 @@ def clear_spot(book: Book, goods: Goods, watch: Watch, start: F64 | None = None)
     return Found(prices, Placed(lot[order], bid[order], period[order], devices[order]))
 
 
-def _period(p: Period, near: F64 | None, watch: Watch) -> tuple[I64, tuple[I64, I64, I64], float]:
+def _period(
+    p: Period, near: F64 | None, watch: Watch, seconds: float
+) -> tuple[I64, tuple[I64, I64, I64], float]:
     """Clear one period; return prices, rows of (lot, bid, devices) and a bound found by search."""
     none = np.zeros(0, dtype=np.int64)
     if not len(p.lot):
@@ -79,7 +86,33 @@ def _period(p: Period, near: F64 | None, watch: Watch) -> tuple[I64, tuple[I64, 
             price, targets = _wanted(_only_best(p, price.astype(np.float64)), price.astype(np.float64), watch)
     board = place(p, price.astype(np.float64), targets)
     given = choose(p, board.curves, board.used)
+    if len(p.lot) + len(p.bid) <= SMALL:
+        board, given = _searched(
+            p,
+            price.astype(np.float64),
+            board,
+            given,
+            watch.left(seconds * min(1.0, (len(p.lot) + len(p.bid)) / 1_000)),
+        )
     return price, _rows(p, board, given), 0.0
+
+
+def _searched(p: Period, price: F64, board: Board, given: I64, seconds: float) -> tuple[Board, I64]:
+    """Search near the margin of a small market, and keep what is found if it is worth more."""
+    worth = welfare(p, board, committed(p, given))
+    bound = float(p.quantity @ np.maximum(0.0, price[p.pool] - p.ask)) + float(
+        p.demand @ np.maximum(0.0, p.limit - least_costs_of(p, price))
+    )
+    if bound - worth <= _CLOSE * bound or seconds <= 0:
+        return board, given
+    targets = marginal(p, price, board, given, seconds)
+    if targets is None:
+        return board, given
+    other = place(p, price, targets)
+    gives = choose(p, other.curves, other.used)
+    if welfare(p, other, committed(p, gives)) > worth + 1e-7 * bound:
+        return other, gives
+    return board, given
 
 
 def _wanted(p: Period, near: F64 | None, watch: Watch) -> tuple[I64, Targets]:

@@ -30,6 +30,7 @@ Mask: TypeAlias = NDArray[np.bool_]
 FULL = 1e-9  # share of a demand that counts as served
 _NOISE = 1e-6  # of a step
 _ROOM = 0.75  # micro per device-hour: a published price may be half a micro-unit above the exact one
+_WORTH = 1e-10  # of the value of all work: a gain that is not worth the time to look for it
 _PASSES = 4
 _QUEUE = 4_000  # bids that one pass of mending looks at, at most
 
@@ -249,10 +250,13 @@ def _offer(board: Board, tried: Mask) -> bool:
     filled = np.ceil(left[short] / step - _NOISE) * step
     gain = p.limit[short] * left[short] - np.where(np.isfinite(least), least, 0.0) * filled
     keep = np.isfinite(least) & (
-        gain >= np.minimum(-1e-9 * p.limit[short] * left[short], 1e-12 * float(p.limit @ p.demand))
+        gain >= np.minimum(-1e-9 * p.limit[short] * left[short], _WORTH * float(p.limit @ p.demand))
     )
-    short, least = short[keep], least[keep]
-    order = np.lexsort((p.bid_rank[short], -p.limit[short] / np.maximum(least, 1e-9)))[:_QUEUE]
+    short, least, gain = short[keep], least[keep], gain[keep]
+    if len(short) > _QUEUE:
+        most = np.argpartition(-gain, _QUEUE)[:_QUEUE]
+        short, least = short[most], least[most]
+    order = np.lexsort((p.bid_rank[short], -p.limit[short] / np.maximum(least, 1e-9)))
     some = False
     for b in short[order].tolist():
         took = _give(board, b, float(max(0.0, p.demand[b] - board.served[b])))

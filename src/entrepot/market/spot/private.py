@@ -235,6 +235,8 @@ def _targets(
     mix[of_group, number] = weight
     mix[mix < 1e-9] = 0.0
     active = np.flatnonzero(mix.any(axis=0))
+    if not len(active):  # nothing is worth its price
+        active = np.zeros(1, dtype=np.int64)
     chips = np.stack([answers[i].chip for i in active], axis=1)  # (bids, active answers)
     share = mix[:, active][group]  # (bids, active answers)
     chips = np.where(share > 0, chips, -2)
