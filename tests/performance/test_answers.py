@@ -173,7 +173,7 @@ def test_every_constant_has_a_kind_and_a_source() -> None:
     """No hidden number: what is not measured says that it is judged, and why."""
     rows = provenance()
     assert len(rows) > 100
-    assert {row.kind for row in rows} <= {"measured", "transferred", "judged", "definition"}
+    assert {row.kind for row in rows} <= {"measured", "transferred", "judged", "definition", "fitted"}
     assert all(len(row.source) > 8 or row.source.startswith("as ") for row in rows)
     shares = [
         r

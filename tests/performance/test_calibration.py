@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import csv
+import json
+from dataclasses import replace
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from entrepot.errors import InputError
 from entrepot.performance.accuracy.baseline import roofline_coefficients
+from entrepot.performance.accuracy.judge import judge_rows, shipped_model
 from entrepot.performance.accuracy.rows import read_rows, shipped_path
 from entrepot.performance.calibration.fit import Observations, fit, predicted_log
+from entrepot.performance.calibration.own_runs import (
+    Setup,
+    learn_own,
+    offsets_text,
+    read_offsets,
+    rows_of_runs,
+)
 from entrepot.performance.calibration.run import TAUGHT, Material, load, physics_log, predict, train
 from entrepot.performance.coefficients import coefficients
 from entrepot.performance.efficiency import provenance
 from entrepot.performance.intervals import conformal, regime
-from entrepot.performance.offsets import METRICS, Key, learn, offset
+from entrepot.performance.offsets import METRICS, Key, calibrated, learn, offset, paces
 from entrepot.performance.points import answers
 
 DATA = files("entrepot.performance").joinpath("data")
@@ -150,3 +162,106 @@ def test_intervals_widen_as_less_is_known() -> None:
             <= factor["both unseen", metric] * 1.5
         )
         assert factor["known cell", metric] < factor["model unseen", metric]
+
+
+VLLM = {
+    "date": "20260301-101010",
+    "model_id": "Qwen/Qwen3-32B-FP8",
+    "request_rate": "inf",
+    "max_concurrency": 32,
+    "completed": 100,
+    "total_input_tokens": 102400,
+    "total_output_tokens": 51200,
+    "mean_ttft_ms": 800.0,
+    "mean_tpot_ms": 30.0,
+    "output_throughput": 980.0,
+}
+SGLANG = {**VLLM, "request_rate": 2.0, "max_concurrency": None, "mean_itl_ms": 31.0}
+GUIDELLM = {
+    "benchmarks": [
+        {
+            "metrics": {
+                name: {"successful": {"mean": value}}
+                for name, value in {
+                    "time_to_first_token_ms": 700.0,
+                    "inter_token_latency_ms": 28.0,
+                    "output_tokens_per_second": 1000.0,
+                    "prompt_token_count": 1024.0,
+                    "output_token_count": 512.0,
+                    "request_concurrency": 31.5,
+                }.items()
+            }
+        }
+    ]
+}
+OURS = Setup("nvidia-h20-sxm-96gb", 2, "qwen3-32b", "vllm", "fp8", "TP2")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "load_"),
+    [
+        ("vllm.json", json.dumps(VLLM), "32"),
+        ("sglang.jsonl", json.dumps(SGLANG) + "\n" + json.dumps(SGLANG) + "\n", "2 req/s"),
+        ("guidellm.json", json.dumps(GUIDELLM), "31.5"),
+    ],
+)
+def test_benchmark_files_become_rows(tmp_path: Path, name: str, text: str, load_: str) -> None:
+    """Three tools, one definition of each metric."""
+    file = tmp_path / name
+    file.write_text(text, encoding="utf-8")
+    rows = rows_of_runs(file, OURS)
+    assert {r.metric for r in rows} == {"ttft_ms", "tpot_ms", "output_tokens_per_s_total"}
+    assert {(r.isl, r.osl, r.concurrency_or_batch) for r in rows} == {("1024", "512", load_)}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{}", "this run states no 'completed'"),
+        ('{"completed": 1}\nnot json\n', "runs.jsonl:2: is not JSON"),
+    ],
+)
+def test_a_slip_in_a_benchmark_file_is_named(tmp_path: Path, text: str, told: str) -> None:
+    """One clear error, with its place."""
+    file = tmp_path / "runs.jsonl"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        rows_of_runs(file, OURS)
+    assert told in str(caught.value)
+
+
+def test_own_runs_bring_the_estimate_to_them(tmp_path: Path) -> None:
+    """An engine twice as slow as the published ones: its cell moves most of the way, other cells not at all."""
+    shipped_ = shipped_model()
+    plain = [
+        r
+        for r in read_rows(shipped_path())
+        if r.accelerator == "H20-SXM-96GB" and r.metric == "total_tokens_per_s"
+    ]
+    made = [replace(r, value=j.predicted / 2) for r, j in zip(plain[:6], judge_rows(plain[:6]), strict=True)]
+    own, told = learn_own(made, shipped_)
+    assert all(
+        abs(float(str(t["error_after_pct"]))) < abs(float(str(t["error_before_pct"]))) / 2 for t in told
+    )
+    file = tmp_path / "own.csv"
+    file.write_text(offsets_text(own), encoding="utf-8")
+    assert read_offsets(file).keys() == own.keys()
+    model = made[0].model.lower()
+    key_ = next(k for _, k, _ in own).split("|")
+    args = (key_[1], "Hopper", model, "sglang", [key_[4]])
+    with calibrated(read_offsets(file)):
+        slower, _ = paces(*args)
+        other, _ = paces("nvidia-h200-sxm-141gb", "Hopper", model, "sglang", [key_[4]])
+    before, _ = paces(*args)
+    assert float(slower[0, 0]) > 1.2 * float(before[0, 0])
+    assert float(other[0, 0]) == float(
+        paces("nvidia-h200-sxm-141gb", "Hopper", model, "sglang", [key_[4]])[0][0, 0]
+    )
+
+
+def test_a_calibration_file_that_is_none_is_refused(tmp_path: Path) -> None:
+    """Whoever edits it by hand learns where."""
+    file = tmp_path / "own.csv"
+    file.write_text("level,key,metric,log_offset,rows\ncell,a,tpot_s,much,1\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"own\.csv:2"):
+        read_offsets(file)

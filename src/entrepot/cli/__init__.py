@@ -134,6 +134,11 @@ _performance.command(
     name="accuracy",
     help="How far are the model's answers from published measurements?",
 )
+_performance.command(
+    "entrepot.cli.calibrate:calibrate",
+    name="calibrate",
+    help="Teach the model your own engine from a benchmark file.",
+)
 app.command(
     "entrepot.cli.market:surplus",
     name="surplus",

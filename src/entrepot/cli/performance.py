@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -9,6 +10,8 @@ from cyclopts import Parameter
 from entrepot import api
 from entrepot.cli.output import Output, emit, note
 from entrepot.cli.work import MIX, limits
+from entrepot.performance.calibration.own_runs import read_offsets
+from entrepot.performance.offsets import calibrated
 
 __all__ = ["explain", "train"]
 
@@ -21,6 +24,7 @@ def explain(
     ttft_ms: float | None = None,
     tpot_ms: float | None = None,
     engine: str = "vllm",
+    calibration: Path | None = None,
     output: Annotated[Output | None, Parameter(name="*")] = None,
 ) -> None:
     """Say where the time of a request goes in the best layout of a chip, by phase and kind of operation.
@@ -38,8 +42,10 @@ def explain(
     ttft_ms: limit on the time to first token
     tpot_ms: limit on the time per output token
     engine: whose overheads to count: vllm, trtllm or sglang
+    calibration: what your own runs say of your engine (entrepot performance calibrate)
     """
-    table = api.explain(model, chip, mix=mix, slo=limits(ttft_ms, tpot_ms), engine=engine)
+    with calibrated(None if calibration is None else read_offsets(calibration)):
+        table = api.explain(model, chip, mix=mix, slo=limits(ttft_ms, tpot_ms), engine=engine)
     emit(table.to_dicts(), kind="explanation", output=output or Output())
 
 

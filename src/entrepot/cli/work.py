@@ -12,6 +12,8 @@ from entrepot import api
 from entrepot.catalogue import demand
 from entrepot.cli.output import Output, emit, note
 from entrepot.errors import Fault, InputError
+from entrepot.performance.calibration.own_runs import read_offsets
+from entrepot.performance.offsets import calibrated
 from entrepot.performance.records import Slo
 
 __all__ = ["MIX", "compare", "limits", "size"]
@@ -31,6 +33,7 @@ def size(
     scenario: Path | None = None,
     on: dt.date | None = None,
     variant: str | None = None,
+    calibration: Path | None = None,
     output: Annotated[Output | None, Parameter(name="*")] = None,
 ) -> None:
     """Say what a service needs in each kind of chip, as an interval, in whole replicas.
@@ -51,20 +54,25 @@ def size(
     scenario: size every service of this scenario for its own party's chips instead
     on: the scenario's day
     variant: the scenario's reading of contested facts
+    calibration: what your own runs say of your engine (entrepot performance calibrate)
     """
     show = output or Output()
+    own = None if calibration is None else read_offsets(calibration)
     if scenario is not None:
-        emit(api.sized(api.load(scenario, as_of=on, variant=variant)).to_dicts(), kind="sizes", output=show)
+        with calibrated(own):
+            sizes = api.sized(api.load(scenario, as_of=on, variant=variant))
+        emit(sizes.to_dicts(), kind="sizes", output=show)
         return
     if model is None or requests_per_s is None:
         raise InputError(Fault("size", "MODEL or --requests-per-s not given", "Name both, or a --scenario."))
     _positive("--requests-per-s", requests_per_s)
     curve = [requests_per_s * c for c in demand.hourly(hourly)] if hourly else [requests_per_s]
-    table = api.size(model, curve, mix=mix, chips=_names(chip), slo=limits(ttft_ms, tpot_ms))
+    with calibrated(own):
+        table = api.size(model, curve, mix=mix, chips=_names(chip), slo=limits(ttft_ms, tpot_ms))
     if chip is None and show.output == "table":
         table = table.filter(table["devices_central"].is_not_null())
     emit(table.to_dicts(), kind="sizes", output=show)
-    note("low, central and high: the model is not calibrated yet, so the interval is wide.")
+    note("low and high: nine of ten published runs like these lie between (docs/performance.md).")
 
 
 def compare(
@@ -74,6 +82,7 @@ def compare(
     chips: str | None = None,
     ttft_ms: float | None = None,
     tpot_ms: float | None = None,
+    calibration: Path | None = None,
     output: Annotated[Output | None, Parameter(name="*")] = None,
 ) -> None:
     """Say what each chip delivers for one kind of work, best first: Mtok per device-hour, layout, what binds.
@@ -90,9 +99,11 @@ def compare(
     chips: comma-separated; all chips if left out
     ttft_ms: limit on the time to first token
     tpot_ms: limit on the time per output token
+    calibration: what your own runs say of your engine (entrepot performance calibrate)
     """
     show = output or Output()
-    table = api.compare(model, mix=mix, chips=_names(chips), slo=limits(ttft_ms, tpot_ms))
+    with calibrated(None if calibration is None else read_offsets(calibration)):
+        table = api.compare(model, mix=mix, chips=_names(chips), slo=limits(ttft_ms, tpot_ms))
     if show.output != "table":
         emit(table.to_dicts(), kind="comparison", output=show)
         return

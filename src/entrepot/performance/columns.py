@@ -102,6 +102,7 @@ class Columns:
     pairs_inside: Number
     verified: Number  # tokens of a sequence that one decode step looks at: 1 + drafts
     accepted: Number  # tokens that it yields: 1 without speculation
+    pace: Number  # factor on a step and on a prefill: what this cell was measured to take over what physics says
     # engine and fixed costs
     layer_s: Number
     host_s: Number
@@ -146,8 +147,23 @@ _US = 1e-6
 _GB = 1e9
 
 
-def columns(chip: Chip, shape: Shape, layouts: Layouts, mix: Mix, engine: Engine, kv_bits: Number) -> Columns:
+def columns(
+    chip: Chip,
+    shape: Shape,
+    layouts: Layouts,
+    mix: Mix,
+    engine: Engine,
+    kv_bits: Number,
+    *,
+    pace: Number = 1.0,
+    patience: Number = 1.0,
+) -> Columns:
     """Return the figures of one chip, model, mix and engine, for each layout.
+
+    Parameters
+    ----------
+    pace : factor on steps and prefills, (layouts, 1), from the offsets of the cell (see ``offsets.paces``)
+    patience : factor on TTFT, likewise
 
     Returns
     -------
@@ -191,14 +207,15 @@ def columns(chip: Chip, shape: Shape, layouts: Layouts, mix: Mix, engine: Engine
         pairs_inside=mix.pairs_within(shape.window) if shape.window else 0.0,
         verified=1.0,
         accepted=1.0,
+        pace=pace,
         layer_s=efficiency.layer_us * engine.layer_factor * _US,
         host_s=engine.step_host_ms * 1e-3,
         sequence_s=constants.host_sequence_us * _US,
         interference=engine.interference,
-        ttft_constant_s=engine.ttft_constant_ms * 1e-3,
-        ttft_prefill=engine.ttft_prefill,
-        ttft_steps=engine.ttft_steps,
-        ttft_burst=engine.ttft_burst,
+        ttft_constant_s=engine.ttft_constant_ms * 1e-3 * patience,
+        ttft_prefill=engine.ttft_prefill * patience,
+        ttft_steps=engine.ttft_steps * patience / pace,
+        ttft_burst=engine.ttft_burst * patience / pace,
         ttft_burst_exponent=engine.ttft_burst_exponent,
         **of_constants(constants),
     )

@@ -54,13 +54,14 @@ def explain(
     for phase, own in _phases_of(chosen).items():
         setting = setting_at(workload, accelerator, model, own, engine=engine)
         batch = np.array([[float(own.batch)]])
+        pace = float(np.max(setting.columns.pace))
         if phase == "decode":
             passing = np.maximum(batch / own.pipeline_parallel, 1.0)
             weight = setting.mix.osl / own.batch * own.devices
-            rows += _rows(phase, decode_parts(setting, passing), weight, str(own))
+            rows += _rows(phase, decode_parts(setting, passing), weight, str(own), pace)
         else:
             weight = own.devices / own.pipeline_parallel
-            rows += _rows(phase, prefill_of_mix(setting, batch), weight, str(own))
+            rows += _rows(phase, prefill_of_mix(setting, batch), weight, str(own), pace)
     table = pl.DataFrame(rows, schema=["phase", "part", "ms", "weight", "bound_by", "layout"], orient="row")
     spent = pl.col("ms") * pl.col("weight")
     shown = ("phase", "part", "ms", "share", "bound_by", "layout")
@@ -76,11 +77,13 @@ def _phases_of(layout: Layout | Pools) -> dict[str, Layout]:
 
 
 def _rows(
-    phase: str, parts: list[Part], weight: float, layout: str
+    phase: str, parts: list[Part], weight: float, layout: str, pace: float
 ) -> list[tuple[str, str, float, float, str, str]]:
     rows = []
     for part in parts:
-        ms = float(total([part]).whole.max()) * 1e3
+        ms = (
+            float(total([part]).whole.max()) * 1e3 * pace
+        )  # measured cells spread their offset over all parts
         if part.fixed.max() > 0:
             bound = "link" if part.name == "communication" else "host and launches"
         else:

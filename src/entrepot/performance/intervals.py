@@ -14,10 +14,11 @@ from importlib.resources import files
 
 import numpy as np
 
-from entrepot.performance.offsets import Key, Offsets
+from entrepot.performance.efficiency import Efficiency
+from entrepot.performance.offsets import Key, Offsets, current
 from entrepot.performance.records import F64
 
-__all__ = ["NOMINAL", "REGIMES", "Width", "conformal", "regime", "width"]
+__all__ = ["NOMINAL", "REGIMES", "Width", "conformal", "rate_factor", "regime", "shipped_widths", "width"]
 
 NOMINAL = 0.90
 REGIMES = {
@@ -87,3 +88,15 @@ def width(widths: dict[tuple[str, str, str], Width], regime_: str, harness: str,
             return widths[group][0]
     known = [w for (_, _, m), (w, _) in widths.items() if m == metric]
     return max(known, default=3.0)
+
+
+def rate_factor(efficiency: Efficiency, key: Key) -> float:
+    """Return the factor around a rate of an estimate, at the regime of its cell.
+
+    Where neither chip nor architecture was measured, the judged width of the architecture holds if it is wider: a fit cannot
+    know what no row has shown.
+    """
+    name = regime(current(), key)
+    factor = width(shipped_widths(), name, "any", "rate")
+    seen = name in {"known cell", "new cell", "model unseen"}
+    return factor if seen or efficiency.basis == "measured" else max(factor, efficiency.spread)

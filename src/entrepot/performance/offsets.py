@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 
@@ -18,7 +20,22 @@ import numpy as np
 
 from entrepot.performance.records import F64
 
-__all__ = ["LEVELS", "METRICS", "Key", "Offsets", "learn", "offset", "shipped"]
+__all__ = [
+    "LEVELS",
+    "METRICS",
+    "Key",
+    "Offsets",
+    "calibrated",
+    "current",
+    "key_of_cell",
+    "learn",
+    "merged",
+    "offset",
+    "paces",
+    "same_model",
+    "shipped",
+    "stack_of",
+]
 
 METRICS = ("ttft_s", "tpot_s", "rate")
 LEVELS: Mapping[str, tuple[tuple[str, ...], float]] = {  # fields of the key, and k of the shrinkage
@@ -98,3 +115,80 @@ def shipped() -> Offsets:
         (r["level"], r["key"], r["metric"]): (float(r["log_offset"]), int(r["rows"]))
         for r in csv.DictReader(text.splitlines())
     }
+
+
+_CALIBRATION: ContextVar[Offsets | None] = ContextVar("calibration", default=None)
+_PACE = (0.6, 2.5)  # offsets beyond this are of single odd runs: an estimate does not follow them further
+
+
+def merged(base: Offsets, own: Offsets) -> Offsets:
+    """Return the offsets of ``base`` with those of a user's own runs added where both have a key."""
+    out = dict(base)
+    for key, (value, rows) in own.items():
+        before, n = base.get(key, (0.0, 0))
+        out[key] = (before + value, n + rows)
+    return out
+
+
+@contextmanager
+def calibrated(own: Offsets | None) -> Iterator[None]:
+    """Let estimates inside the block rest on a user's own runs as well; ``None`` changes nothing."""
+    token = _CALIBRATION.set(own)
+    try:
+        yield
+    finally:
+        _CALIBRATION.reset(token)
+
+
+def current() -> Offsets:
+    """Return the offsets that estimates use: the shipped ones, and those of a user's runs inside ``calibrated``."""
+    own = _CALIBRATION.get()
+    return shipped() if own is None else merged(shipped(), own)
+
+
+def stack_of(engine: str, chip_id: str) -> str:
+    """Return the software stack that an engine is on a chip: another vendor's chip runs another port of it.
+
+    Examples
+    --------
+    >>> stack_of("vllm", "huawei-ascend-910c"), stack_of("vllm", "nvidia-h20-sxm-96gb")
+    ('vllm-ascend', 'vllm')
+    """
+    vendor = chip_id.split("-", maxsplit=1)[0]
+    return engine + {"huawei": "-ascend", "amd": "-rocm"}.get(vendor, "")
+
+
+def same_model(model: str) -> str:
+    """Return the name under which models of one shape share offsets."""
+    return {"deepseek-r1": "deepseek-v3", "llama-3.3-70b": "llama-3.1-70b"}.get(model, model)
+
+
+def key_of_cell(chip_id: str, arch: str, model: str, engine: str, fmt: str) -> Key:
+    """Return the key of a closed loop whose engine version, lengths and layout are not stated."""
+    return Key("closed", arch, chip_id, stack_of(engine, chip_id), "", same_model(model), fmt, "", "")
+
+
+def _pace(table: Offsets, key: Key) -> float:
+    """Return the log factor on a step: at each level what TPOT and what rates taught, in every harness, by their rows."""
+    whole = 0.0
+    for level in LEVELS:
+        total, rows = 0.0, 0
+        for harness in ("closed", "offline", "static"):
+            own = replace(key, harness=harness).at(level)
+            for metric, sign in (("tpot_s", 1.0), ("rate", -1.0)):
+                value, n = table.get((level, own, metric), (0.0, 0))
+                total, rows = total + sign * value * n, rows + n
+        whole += total / rows if rows else 0.0
+    return whole
+
+
+def paces(chip_id: str, arch: str, model: str, engine: str, formats: Sequence[str]) -> tuple[F64, F64]:
+    """Return the factors on TPOT and on TTFT of each layout's cell, (layouts, 1) each; 1 where nothing was measured."""
+    table = current()
+    own: dict[str, tuple[float, float]] = {}
+    for fmt in dict.fromkeys(formats):
+        key = key_of_cell(chip_id, arch, model, engine, str(fmt))
+        pace = float(np.clip(np.exp(_pace(table, key)), *_PACE))
+        own[fmt] = (pace, float(np.clip(np.exp(offset(table, key, "ttft_s")), *_PACE)))
+    both = np.array([own[fmt] for fmt in formats], dtype=np.float64).reshape(-1, 2)
+    return both[:, :1], both[:, 1:]

@@ -20,9 +20,11 @@ from entrepot.performance.columns import Columns
 from entrepot.performance.disaggregated import Apart, apart
 from entrepot.performance.efficiency import engine as engine_of
 from entrepot.performance.efficiency import serving
+from entrepot.performance.intervals import rate_factor
 from entrepot.performance.layouts import Layouts, candidates
 from entrepot.performance.memory import batch_max
 from entrepot.performance.mix import mix
+from entrepot.performance.offsets import key_of_cell
 from entrepot.performance.operations import shape
 from entrepot.performance.records import F64, Speculation, Workload
 from entrepot.performance.service import service
@@ -281,7 +283,20 @@ def spread_of(setting: Setting) -> F64:
     layouts, chip_, own = setting.layouts, setting.chip, service()
     linked = chip_.link_bytes_s is not None
     inside = (layouts.devices == 1) | (linked & (layouts.tp <= chip_.domain))
-    factor = chip_.efficiency.spread * np.where(inside, 1.0, serving().pcie_factor)
+    known = [
+        rate_factor(
+            chip_.efficiency,
+            key_of_cell(
+                chip_.id,
+                chip_.efficiency.architecture,
+                setting.shape.id,
+                setting.engine.name,
+                str(fmt.format),
+            ),
+        )
+        for fmt in layouts.formats
+    ]
+    factor = np.array(known)[:, None] * np.where(inside, 1.0, serving().pcie_factor)
     factor = factor * np.where(layouts.pp > 1, own.pipeline_factor, 1.0)
     spread: F64 = factor * (1.0 if setting.speculation is None else own.speculation_factor)
     return spread

@@ -134,7 +134,7 @@ def closed_loop(
     decode = step_times(at, batch, speculation=speculation, draft=draft)
     prefill = total(packed_prefill(at, batch))
     uneven = _uneven(at)
-    td, marg = decode.whole, prefill.whole * uneven / at.pp
+    td, marg = decode.whole, prefill.whole * uneven / at.pp * at.pace
     per_token = td / at.accepted / (1.0 if speculation is None else speculation.tokens_per_step)
     own = np.asarray(total(alone(at)).whole * _through_stages(at, at.computed) * at.ttft_prefill)
     others = np.maximum(batch - 1, 0.0)
@@ -188,7 +188,7 @@ def step_times(
     )
     times = total(parts)
     uneven = _uneven(at)
-    return replace(times, whole=np.asarray(times.whole * uneven))
+    return replace(times, whole=np.asarray(times.whole * uneven * at.pace))
 
 
 def prefill_of_mix(setting: Setting, batch: F64) -> list[Part]:

@@ -21,6 +21,7 @@ from entrepot.performance.columns import Columns, Number, columns
 from entrepot.performance.efficiency import Engine
 from entrepot.performance.layouts import Layouts
 from entrepot.performance.mix import Mix
+from entrepot.performance.offsets import paces
 from entrepot.performance.operations import Shape
 from entrepot.performance.records import F64, Speculation
 
@@ -81,7 +82,23 @@ class Setting:
     @property
     def columns(self) -> Columns:
         """The same as columns that broadcast."""
-        return columns(self.chip, self.shape, self.layouts, self.mix, self.engine, self.kv_bits)
+        pace, patience = paces(
+            self.chip.id,
+            self.chip.efficiency.architecture,
+            self.shape.id,
+            self.engine.name,
+            [fmt.format for fmt in self.layouts.formats],
+        )
+        return columns(
+            self.chip,
+            self.shape,
+            self.layouts,
+            self.mix,
+            self.engine,
+            self.kv_bits,
+            pace=pace,
+            patience=patience,
+        )
 
 
 _ZERO: F64 = np.zeros((1, 1))

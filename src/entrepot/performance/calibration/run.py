@@ -21,7 +21,7 @@ from entrepot.performance.calibration.fit import KINDS, STRENGTH, Fit, Observati
 from entrepot.performance.calibration.silicon import silicon_rows
 from entrepot.performance.coefficients import ARCHITECTURES, Coefficients, coefficients
 from entrepot.performance.intervals import regime
-from entrepot.performance.offsets import Key, Offsets, learn, offset
+from entrepot.performance.offsets import Key, Offsets, learn, offset, same_model
 from entrepot.performance.points import Answers, Points, answers, points
 from entrepot.performance.records import F64
 
@@ -91,7 +91,7 @@ def key_of(c: Conditions, arch: str) -> Key:
         chip=c.chip_id,
         stack=c.stack,
         version=c.engine_version,
-        model={"deepseek-r1": "deepseek-v3", "llama-3.3-70b": "llama-3.1-70b"}.get(c.model_id, c.model_id),
+        model=same_model(c.model_id),
         format=str(c.weight_format),
         lengths=f"{c.isl:g}/{c.osl:g}",
         layout=f"tp{c.tp}dp{c.dp}ep{c.ep}",
