@@ -15,7 +15,7 @@ from importlib.resources import files
 import numpy as np
 
 from entrepot.performance.efficiency import Efficiency
-from entrepot.performance.offsets import Key, Offsets, current
+from entrepot.performance.offsets import Key, Offsets, own_cell
 from entrepot.performance.records import F64
 
 __all__ = ["NOMINAL", "REGIMES", "Width", "conformal", "rate_factor", "regime", "shipped_widths", "width"]
@@ -91,12 +91,11 @@ def width(widths: dict[tuple[str, str, str], Width], regime_: str, harness: str,
 
 
 def rate_factor(efficiency: Efficiency, key: Key) -> float:
-    """Return the factor around a rate of an estimate, at the regime of its cell.
+    """Return the factor around a rate of an estimate.
 
-    Where neither chip nor architecture was measured, the judged width of the architecture holds if it is wider: a fit cannot
-    know what no row has shown.
+    In a cell of a user's own runs it is the held-out factor of a known cell. Elsewhere it is the architecture's own, which is
+    wider: a search for the best layout is drawn to errors in its own favour, and engine and version are the user's.
     """
-    name = regime(current(), key)
-    factor = width(shipped_widths(), name, "any", "rate")
-    seen = name in {"known cell", "new cell", "model unseen"}
-    return factor if seen or efficiency.basis == "measured" else max(factor, efficiency.spread)
+    if own_cell(key):
+        return min(width(shipped_widths(), "known cell", "any", "rate"), efficiency.spread)
+    return efficiency.spread

@@ -26,11 +26,11 @@ __all__ = [
     "Key",
     "Offsets",
     "calibrated",
-    "current",
     "key_of_cell",
     "learn",
     "merged",
     "offset",
+    "own_cell",
     "paces",
     "same_model",
     "shipped",
@@ -118,7 +118,7 @@ def shipped() -> Offsets:
 
 
 _CALIBRATION: ContextVar[Offsets | None] = ContextVar("calibration", default=None)
-_PACE = (0.6, 2.5)  # offsets beyond this are of single odd runs: an estimate does not follow them further
+_PACE = (0.6, 2.5)
 
 
 def merged(base: Offsets, own: Offsets) -> Offsets:
@@ -140,10 +140,10 @@ def calibrated(own: Offsets | None) -> Iterator[None]:
         _CALIBRATION.reset(token)
 
 
-def current() -> Offsets:
-    """Return the offsets that estimates use: the shipped ones, and those of a user's runs inside ``calibrated``."""
+def own_cell(key: Key) -> bool:
+    """Whether a user's own runs, inside ``calibrated``, speak of this cell."""
     own = _CALIBRATION.get()
-    return shipped() if own is None else merged(shipped(), own)
+    return own is not None and any(("cell", key.at("cell"), metric) in own for metric in METRICS)
 
 
 def stack_of(engine: str, chip_id: str) -> str:
@@ -183,12 +183,21 @@ def _pace(table: Offsets, key: Key) -> float:
 
 
 def paces(chip_id: str, arch: str, model: str, engine: str, formats: Sequence[str]) -> tuple[F64, F64]:
-    """Return the factors on TPOT and on TTFT of each layout's cell, (layouts, 1) each; 1 where nothing was measured."""
-    table = current()
-    own: dict[str, tuple[float, float]] = {}
+    """Return the factors on TPOT and on TTFT of each layout's cell, (layouts, 1) each.
+
+    Only cells of a user's own runs move an estimate, then by the shipped offsets and their own together. Elsewhere the
+    factor is 1: an estimate states no engine version, and the offsets of published cells are those of versions long past.
+    """
+    own = _CALIBRATION.get()
+    pairs: dict[str, tuple[float, float]] = {}
     for fmt in dict.fromkeys(formats):
         key = key_of_cell(chip_id, arch, model, engine, str(fmt))
-        pace = float(np.clip(np.exp(_pace(table, key)), *_PACE))
-        own[fmt] = (pace, float(np.clip(np.exp(offset(table, key, "ttft_s")), *_PACE)))
-    both = np.array([own[fmt] for fmt in formats], dtype=np.float64).reshape(-1, 2)
+        pairs[fmt] = (1.0, 1.0)
+        if own is not None and own_cell(key):
+            table = merged(shipped(), own)
+            pairs[fmt] = (
+                float(np.clip(np.exp(_pace(table, key)), *_PACE)),
+                float(np.clip(np.exp(offset(table, key, "ttft_s")), *_PACE)),
+            )
+    both = np.array([pairs[fmt] for fmt in formats], dtype=np.float64).reshape(-1, 2)
     return both[:, :1], both[:, 1:]
