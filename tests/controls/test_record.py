@@ -91,6 +91,7 @@ def test_every_outcome_has_its_page(case: Any, tmp_path: Path) -> None:
     for name in ("record.html", "record.pdf"):
         assert len(write_record(decision, tmp_path / name, PLAIN)) == 64
     assert (tmp_path / "record.pdf").read_bytes().startswith(b"%PDF")
+    assert pages((tmp_path / "record.pdf").read_bytes()) == 1
 
 
 NASTY = [
