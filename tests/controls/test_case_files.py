@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import json
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 
 from entrepot.cli import main
 from entrepot.controls.agreement import Agreement, Compared, by_outcome, compare
+from entrepot.controls.casechip import chips_of
 from entrepot.controls.casefile import COLUMNS, read
+from entrepot.controls.entities import named
 
 VARIED = Path(__file__).parent / "outside" / "varied.csv"
 HEADER = "id,accelerator,destination,recipient_hq,date,outcome,paragraph_or_instrument,source,notes"
@@ -140,3 +143,67 @@ def test_figures_that_contradict_the_catalogue_are_judged_both_ways(tmp_path: Pa
     (case,) = compare(read(written(tmp_path, row))[0])
     assert case.agreement is Agreement.STRICTER
     assert any("both judged" in text for text in case.reading.said)
+
+
+@pytest.mark.parametrize(
+    ("name", "ids"),
+    [
+        ("H20", ["nvidia-h20-sxm-96gb"]),  # the 141 GB row is an estimate
+        ("H20 (China)", ["nvidia-h20-sxm-96gb"]),
+        ("NVIDIA Tesla T4", ["nvidia-t4-16gb"]),
+        ("GeForce RTX 4090", ["nvidia-rtx-4090-24gb"]),
+        ("V100", ["nvidia-v100-sxm2-32gb"]),  # not another maker's card of that name
+        ("AMD Instinct MI300X", ["amd-mi300x-192gb"]),
+        ("Trainium 2", ["aws-trainium2"]),
+        ("HL-328 (Gaudi 3 China)", ["intel-gaudi3-hl-328"]),
+        ("8x H200 server", ["nvidia-h200-nvl-141gb", "nvidia-h200-sxm-141gb"]),
+        ("Ascend 910D", ["huawei-ascend-910d"]),  # in no catalogue, and named by the guidance
+        ("part X", ["case-part-x"]),
+    ],
+)
+def test_common_names_of_chips(name: str, ids: list[str]) -> None:
+    """A case says what people say."""
+    found = chips_of(name, None, dt.date(2025, 6, 1))
+    assert sorted({chip.record.id for chip in found}) == ids
+    assert found[0].system is ("server" in name)
+
+
+@pytest.mark.parametrize(
+    ("name", "on", "listings"),
+    [
+        ("Inspur Group Co., Ltd.", "2023-03-01", ()),
+        ("Inspur Group Co., Ltd.", "2023-03-02", ("entity-list:fn4:presumption-of-denial",)),
+        ("Inspur Electronic Information Industry Co., Ltd.", "2025-03-24", ()),
+        (
+            "Inspur Electronic Information Industry Co., Ltd.",
+            "2025-03-25",
+            ("entity-list:fn4:policy-of-denial",),
+        ),
+        ("MetaX", "2026-01-01", ()),  # not Meta
+        ("Moore Thread", "2024-01-01", ("entity-list:fn4:presumption-of-denial",)),
+        ("Sugon", "2022-10-06", ("entity-list:presumption-of-denial",)),
+        ("SMIC Shanghai", "2025-01-01", ("entity-list:presumption-of-denial",)),  # without footnote 5
+        ("Nettrixx", "2026-01-01", None),  # resembles a listed name
+        ("Example Cloud", "2026-01-01", ()),
+    ],
+)
+def test_names_of_published_rules(name: str, on: str, listings: tuple[str, ...] | None) -> None:
+    """The day before and the day; whole words, the longest alias first."""
+    assert named(name, dt.date.fromisoformat(on)).listings == listings
+
+
+@pytest.mark.parametrize(
+    ("name", "owners"),
+    [
+        ("60%-owned unlisted subsidiary of Inspur Group", ("Inspur Group (60 %)",)),
+        ("50 % owned by Inspur Group", ("Inspur Group (50 %)",)),
+        ("49%-owned affiliate of Inspur Group", ()),
+        ("subsidiary of Inspur Group", ("Inspur Group (share unknown)",)),
+        ("wholly owned subsidiary of Huawei", ("Huawei (100 %)",)),
+        ("joint venture with Inspur Group", ("Inspur Group (share unknown)",)),
+        ("60%-owned subsidiary of Example Cloud", ()),
+    ],
+)
+def test_ownership_that_a_name_states(name: str, owners: tuple[str, ...]) -> None:
+    """Half or more, or an unknown share, of a listed owner."""
+    assert named(name, dt.date(2025, 10, 15)).listed_owners == owners

@@ -283,7 +283,7 @@ def _said(one: Answer, other: Answer) -> str:
 
 def _case(c: Compared) -> dict[str, object]:
     decision, act = c.decision, c.decision.transfer
-    deciding = [r for r in decision.reasons if r.outcome is decision.outcome]
+    deciding = [r for r in decision.reasons if r.outcome is decision.outcome or r.rule == "us.projected"]
     return {
         "id": c.reading.id,
         "line": c.reading.line,

@@ -19,6 +19,10 @@ __all__ = ["Chip", "chips_of"]
 _SYSTEM = re.compile(
     r"\b(\d+\s*[x×]|HGX|DGX|MGX|servers?|nodes?|systems?|baseboards?|racks?|boards?|cluster|pod)\b|×", re.I
 )
+_BRAND = re.compile(
+    r"\b(NVIDIA|AMD|Intel|Huawei|AWS|Amazon|Google|Cloud|Instinct|GeForce|Tesla|Habana|PCIe card|GPU|AI chip)\b",
+    re.I,
+)
 _WEAK = {Confidence.ESTIMATE, Confidence.UNKNOWN}
 
 
@@ -59,8 +63,10 @@ def chips_of(name: str, figures: StatedFigures | None, on: dt.date) -> tuple[Chi
 
 
 def _records(name: str, written: str) -> tuple[Sequence[Accelerator], tuple[str, ...]]:
+    bare = _BRAND.sub(" ", name).strip()
     inside = [part for part in re.findall(r"\(([^)]*)\)", name) if any(c.isdigit() for c in part)]
-    for attempt in (name, re.sub(r"\([^)]*\)", " ", name).strip(), *inside):
+    joined = re.sub(r"(?<=[A-Za-z]) (?=\d)", "", bare)
+    for attempt in (name, re.sub(r"\([^)]*\)", " ", name).strip(), bare, joined, *inside):
         if not attempt.strip():
             continue
         try:
@@ -68,7 +74,7 @@ def _records(name: str, written: str) -> tuple[Sequence[Accelerator], tuple[str,
         except NotFound:
             continue
         except InputError:
-            found = _answering(attempt)
+            found = _answering(attempt, _family(name)[0])
             if found:
                 ids = ", ".join(record.id for record in found)
                 return found, (f"{written!r} may be {ids}: the strictest answer stands",) if len(
@@ -77,10 +83,11 @@ def _records(name: str, written: str) -> tuple[Sequence[Accelerator], tuple[str,
     return [_made_up(name)], (f"{written!r} is in no catalogue: judged by the figures that the row states",)
 
 
-def _answering(name: str) -> list[Accelerator]:
-    """Return the products that an ambiguous name may mean; estimates give way to products with a source."""
+def _answering(name: str, vendor: str) -> list[Accelerator]:
+    """Return the products that an ambiguous name may mean: of the family's maker, estimates after what has a source."""
     wanted = re.findall(r"[a-z0-9]+", name.lower())
     found = [a for a in accelerators().values() if all(_has(a, word) for word in wanted)]
+    found = [a for a in found if a.vendor == vendor] or found
     sourced = [a for a in found if a.confidence not in _WEAK]
     return sourced or found
 
@@ -92,14 +99,19 @@ def _has(record: Accelerator, word: str) -> bool:
     )
 
 
-def _made_up(name: str) -> Accelerator:
-    """Return a record of which nothing is known but its maker, where the name's beginning tells it."""
+def _family(name: str) -> tuple[str, str, str]:
+    """Return maker, where it designs, and the beginning of its ids, from how a name begins."""
     low = re.sub(r"\s+", " ", name.lower()).strip()
-    vendor, country, prefix = "", "US", "case"
     for row in _toml.rows(_toml.read("casefile"), "family", "begins vendor country prefix"):
         if low.startswith(_toml.names(row, "begins")):
-            vendor, country, prefix = (_toml.text(row, key) for key in ("vendor", "country", "prefix"))
-            break
+            return _toml.text(row, "vendor"), _toml.text(row, "country"), _toml.text(row, "prefix")
+    return "", "US", "case"
+
+
+def _made_up(name: str) -> Accelerator:
+    """Return a record of which nothing is known but its maker, where the name's beginning tells it."""
+    vendor, country, prefix = _family(name)
+    low = re.sub(r"\s+", " ", name.lower()).strip()
     slug = re.sub(r"[^a-z0-9]+", "-", low.removeprefix(prefix)).strip("-")
     return Accelerator(
         id=f"{prefix}-{slug}", name=name, vendor=vendor, vendor_country=country, architecture=None, form_factor=None,
