@@ -6,6 +6,7 @@ accepts the accelerator, the country in which the work would run, and the kind o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
@@ -100,6 +101,7 @@ def book(
         rate=rate[np.ix_(of_bid, of_lot)],
         permits=table.select("lot_class", "bid_class", "permitted", "outcome", "citation", "reason"),
         minor_digits=len(str(minor_units(scenario.currency))) - 1,
+        granted=scenario.granted,
     )
 
 
@@ -202,6 +204,7 @@ def _wanted(scenario: Scenario) -> NDArray[np.bool_]:
                 (not bid.accelerators or lot.accelerator in bid.accelerators)
                 and (not bid.kinds or lot.kind in bid.kinds)
                 and (not bid.countries or site.country in bid.countries)
+                and (not bid.sites or site.id in bid.sites)
             )
     return wanted
 
@@ -277,9 +280,12 @@ def _lots(scenario: Scenario, text: pl.DataFrame) -> pl.DataFrame:
         "ask_micro": [int(x.ask * MICRO) for x in lots],
         "residual_micro": worth,
         "whole": [x.whole or x.kind is LotKind.SALE for x in lots],
+        "min_fill": [x.min_fill for x in lots],
+        "group": [x.group for x in lots],
+        "waits_for": [x.waits_for for x in lots],
     }
     schema = dict.fromkeys(columns, pl.String) | dict.fromkeys(
-        ("block", "ask_micro", "residual_micro"), pl.Int64
+        ("block", "ask_micro", "residual_micro", "min_fill"), pl.Int64
     )
     return pl.DataFrame(columns, schema=schema | {"whole": pl.Boolean})
 
@@ -292,6 +298,21 @@ def _bids(scenario: Scenario) -> pl.DataFrame:
             "buyer": [b.buyer for b in bids],
             "service": [b.service for b in bids],
             "limit_micro": [int(b.limit_per_mtok * MICRO) for b in bids],
+            "term": [b.term for b in bids],
+            "min_share": [b.min_share for b in bids],
+            "one_pool": [b.one_pool for b in bids],
+            "group": [b.group for b in bids],
+            "total_mtok": [math.inf if b.total_mtok is None else b.total_mtok for b in bids],
         },
-        schema={"bid": pl.String, "buyer": pl.String, "service": pl.String, "limit_micro": pl.Int64},
+        schema={
+            "bid": pl.String,
+            "buyer": pl.String,
+            "service": pl.String,
+            "limit_micro": pl.Int64,
+            "term": pl.Boolean,
+            "min_share": pl.Float64,
+            "one_pool": pl.Boolean,
+            "group": pl.String,
+            "total_mtok": pl.Float64,
+        },
     )

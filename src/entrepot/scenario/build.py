@@ -9,6 +9,7 @@ from decimal import Decimal
 import polars as pl
 
 from entrepot.scenario.codes import countries
+from entrepot.scenario.columns import DEVICES_MAX
 from entrepot.scenario.records import Bid, Holding, Horizon, Lot, LotKind, Order, Site
 from entrepot.scenario.typed import parse_hours
 
@@ -47,14 +48,16 @@ def lots(rows: pl.DataFrame) -> tuple[Lot, ...]:
         rows["id"].to_list(), rows["owner"].to_list(), rows["holding"].to_list(), rows["accelerator"].to_list(),
         rows["site"].to_list(), rows["kind"].to_list(), rows["quantity"].to_list(), rows["block"].to_list(),
         _exact(rows["ask"]), rows["start"].to_list(), rows["end"].to_list(), rows["hours"].to_list(),
-        rows["whole"].to_list(), _texts(rows["note"]), strict=True,
+        rows["whole"].to_list(), _texts(rows["note"]), rows["min_fill"].to_list(), rows["all_or_none"].to_list(),
+        _texts(rows["group"]), _texts(rows["waits_for"]), strict=True,
     )  # fmt: skip
     return tuple(
         Lot(
             id_, seller, holding, None, accelerator, site, kinds[kind], quantity, block, ask, start, end, hours[of_day],
-            whole or kind == "sale", note,
+            whole or kind == "sale", note, DEVICES_MAX if all_or_none else min_fill or 0, group, waits_for,
         )
-        for (id_, seller, holding, accelerator, site, kind, quantity, block, ask, start, end, of_day, whole, note)
+        for (id_, seller, holding, accelerator, site, kind, quantity, block, ask, start, end, of_day, whole, note,
+             min_fill, all_or_none, group, waits_for)
         in columns
     )  # fmt: skip
 
@@ -65,14 +68,17 @@ def bids(rows: pl.DataFrame) -> tuple[Bid, ...]:
         rows["id"].to_list(), rows["buyer"].to_list(), rows["service"].to_list(), rows["share"].to_list(),
         _exact(rows["limit_per_mtok"]), rows["site"].to_list(), rows["accelerators"].to_list(),
         rows["countries"].to_list(), rows["kinds"].to_list(), rows["start"].to_list(), rows["end"].to_list(),
-        _texts(rows["note"]), strict=True,
+        _texts(rows["note"]), rows["sites"].to_list(), rows["min_share"].to_list(), rows["all_or_none"].to_list(),
+        rows["one_pool"].to_list(), rows["term"].to_list(), rows["total_mtok_f64"].to_list(), _texts(rows["group"]),
+        strict=True,
     )  # fmt: skip
     return tuple(
         Bid(
             id_, buyer, service, share, limit, site, tuple(accelerators), tuple(of), tuple(LotKind(k) for k in kinds),
-            start, end, note,
+            start, end, note, tuple(sites), 1.0 if all_or_none else min_share or 0.0, one_pool, term, total, group,
         )
-        for id_, buyer, service, share, limit, site, accelerators, of, kinds, start, end, note in columns
+        for (id_, buyer, service, share, limit, site, accelerators, of, kinds, start, end, note, sites, min_share,
+             all_or_none, one_pool, term, total, group) in columns
     )  # fmt: skip
 
 
@@ -81,7 +87,7 @@ def orders(rows: pl.DataFrame) -> tuple[Order, ...]:
     columns = zip(
         rows["id"].to_list(), rows["vendor"].to_list(), rows["accelerator"].to_list(), rows["origin"].to_list(),
         rows["quantity"].to_list(), rows["block"].to_list(), _exact(rows["price"]), rows["ordered_on"].to_list(),
-        rows["deliverable_from"].to_list(), _texts(rows["note"]), strict=True,
+        rows["deliverable_from"].to_list(), _texts(rows["note"]), _texts(rows["waits_for"]), strict=True,
     )  # fmt: skip
     return tuple(Order(*fields) for fields in columns)
 
@@ -126,6 +132,7 @@ def lots_of_orders(of: tuple[Order, ...], horizon: Horizon) -> tuple[Lot, ...]:
             hours=tuple(range(24)),
             whole=True,
             note=order.note,
+            waits_for=order.waits_for,
         )
         for order in of
     )

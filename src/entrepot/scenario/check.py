@@ -121,8 +121,21 @@ def check_bids(sheet: Sheet, around: Around, faults: Faults) -> Sheet:
     sheet.note(both & (pl.col("buyer") != pl.col("owner")), "buyer", faults, not_theirs)
     _accelerators(sheet, list(around.known.accelerators), faults)
     sheet = _window(sheet, world.horizon, faults, sale=pl.lit(value=False))
+    _bid_sites(sheet, around, faults)
     note_wanted_twice(sheet, world.horizon, faults)
     return sheet
+
+
+def _bid_sites(sheet: Sheet, around: Around, faults: Faults) -> None:
+    """Note sites of a bid that do not exist."""
+    known = sorted(around.world.site_ids)
+    strange = pl.col("sites").list.eval(~pl.element().is_in(known)).list.any().fill_null(value=False)
+
+    def say(row: Row) -> tuple[str, str]:
+        name = next(s for s in row["sites"] if s not in known)
+        return f"there is no site {name!r}", "Define it under [[sites]] in scenario.toml."
+
+    sheet.note(strange, "sites", faults, say)
 
 
 def check_orders(sheet: Sheet, lots: Mapping[str, int], around: Around, faults: Faults) -> None:

@@ -56,6 +56,15 @@ class Column:
 
 _NOTE = Column("note", "text", "", "empty", "Anything that a reader should know; shown, never evaluated.")
 
+_GROUP = Column(
+    "group", "text", "", "none",
+    "Exclusive group: at most one lot, or one bid, of the group is taken. Alternatives, also of a start, are rows of one group.",
+)  # fmt: skip
+_WAITS = Column(
+    "waits_for", "text", "", "none",
+    "Licence that it waits for: offered only when `granted` in scenario.toml names it.",
+)  # fmt: skip
+
 TABLES: Mapping[str, tuple[Column, ...]] = {
     "holdings": (
         Column("id", "id", "", None, "Name of the holding, used by lots."),
@@ -94,6 +103,11 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
                "Hours in which a lease is offered: `8-20`; `22-6` runs over midnight; several separated by `;`."),
         Column("whole", "flag", "", "false",
                "`true`: one quantity through the whole window or nothing. A sale is always whole."),
+        Column("min_fill", "devices", "devices", "0",
+               "Least number of devices that is let in a period, or sold; less is refused."),
+        Column("all_or_none", "flag", "", "false", "`true`: all devices of a period, or of the sale, or none."),
+        _GROUP,
+        _WAITS,
         _NOTE,
     ),
     "bids": (
@@ -114,6 +128,15 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         Column("kinds", "kinds", "", "any", "`lease`, `sale`, or both separated by `;`."),
         Column("start", "boundary", "", "start of the horizon", "First day on which the work is wanted."),
         Column("end", "boundary", "", "end of the horizon", "Day after the last."),
+        Column("sites", "words", "", "any", "Sites at which leased work may run; several separated by `;`."),
+        Column("min_share", "share", "1", "none",
+               "Least share of the work of a period (of a term: of all of it) that is accepted; less is refused."),
+        Column("all_or_none", "flag", "", "false", "`true`: all the work of a period, or of a term, or none."),
+        Column("one_pool", "flag", "", "false", "`true`: all the work of a period from one pool."),
+        Column("term", "flag", "", "false", "`true`: one fixed mix of pools through the whole window."),
+        Column("total_mtok", "price", "Mtok", "by period",
+               "Work wanted in total by the end of the window; the share then is the most in any hour."),
+        _GROUP,
         _NOTE,
     ),
     "orders": (
@@ -127,6 +150,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         Column("ordered_on", "date", "", None, "Day of the order."),
         Column("deliverable_from", "date", "", None,
                "First day on which the vendor can deliver; the lot starts with the next step of the horizon."),
+        _WAITS,
         _NOTE,
     ),
 }  # fmt: skip

@@ -154,6 +154,11 @@ class ScenarioForm(_Form):
         shown="none",
         lists=True,
     )
+    granted: list[str] = _key(
+        "Licences that are taken to be granted: lots and orders that wait for them are offered.",
+        shown="none",
+        lists=True,
+    )
     default_variant: Id | None = _key("The variant that is open when none is asked for.", None, shown="none")
     dates: dict[DayKey, Line] = Field(
         default_factory=dict,

@@ -82,6 +82,10 @@ def note_wanted_twice(sheet: Sheet, horizon: Horizon | None, faults: Faults) -> 
         return
     stated = pl.col("service").is_not_null() & (pl.col("share").is_not_null() | pl.col("share_word"))
     bids = sheet.rows.filter(stated & _sound_window(horizon)).with_columns(pl.col("share").fill_null(1.0))
+    # of alternatives at most one is taken: the largest of a group counts for all
+    alternative = pl.col("group").is_not_null() & (pl.col("group") != "")
+    most = pl.col("share").rank("ordinal", descending=True).over("service", "group") == 1
+    bids = bids.filter(~alternative | most)
     suspect = bids.filter(pl.col("share").sum().over("service") > 1 + _SHARE_EPS)
     step = {day: i for i, day in enumerate(horizon.step_starts)}
     for group in suspect.partition_by("service", maintain_order=True):

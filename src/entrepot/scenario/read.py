@@ -202,4 +202,5 @@ def _scenario(
         orders=orders,
         assumptions=tuple(Assumption(field=a.field, text=a.text) for _, a in toml.assumptions),
         claims=around.claims,
+        granted=tuple(form.granted),
     )

@@ -135,7 +135,8 @@ class Lot:
     """Capacity offered. ``quantity`` ``None`` means: all that is surplus under the holder's policy.
 
     ``ask`` is per device-hour for a lease and per device for a sale. ``hours`` are the hours of the day (UTC) in
-    which a lease is offered. A ``whole`` lot is sold for its whole window at one quantity or not at all in part of it.
+    which a lease is offered. It lets at least ``min_fill`` devices or none; at most one lot of a ``group`` is taken; a lot
+    that ``waits_for`` a licence is offered when it is granted. A ``whole`` lot is sold for its whole window at one quantity or not at all in part of it.
     """
 
     id: str
@@ -153,14 +154,17 @@ class Lot:
     hours: tuple[int, ...]
     whole: bool
     note: str
+    min_fill: int = 0  # devices; all or none is its quantity or more
+    group: str = ""
+    waits_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Bid:
     """Work wanted: a share of a service's demand, with a limit price per Mtok (10^6 output tokens of its mix).
 
-    ``share`` ``None`` means: all that the bidder's own holdings do not serve. Empty ``accelerators``, ``countries`` and
-    ``kinds`` mean no preference.
+    ``share`` ``None`` means: all that the bidder's own holdings do not serve. Empty ``accelerators``, ``countries``,
+    ``sites`` and ``kinds`` mean no preference. With ``total_mtok`` the share is the most in any hour.
     """
 
     id: str
@@ -175,6 +179,12 @@ class Bid:
     start: dt.date
     end: dt.date
     note: str
+    sites: tuple[str, ...] = ()
+    min_share: float = 0.0  # all or none is 1
+    one_pool: bool = False
+    term: bool = False
+    total_mtok: float | None = None
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +201,7 @@ class Order:
     ordered_on: dt.date
     deliverable_from: dt.date
     note: str
+    waits_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,3 +271,4 @@ class Scenario:
     orders: tuple[Order, ...]
     assumptions: tuple[Assumption, ...]
     claims: tuple[tuple[str, str], ...]
+    granted: tuple[str, ...] = ()  # licences that are taken to be granted

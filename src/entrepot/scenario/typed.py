@@ -189,12 +189,12 @@ def _read_price(sheet: Sheet, column: Column, faults: Faults) -> Sheet:
 def _read_share(sheet: Sheet, column: Column, faults: Faults) -> Sheet:
     _present(sheet, column, faults)
     text = pl.col(column.name)
-    word = text == column.word
+    word = (text == column.word) if column.word else pl.lit(value=False)
     value = pl.when(text.str.contains(_NUMBER)).then(text.cast(pl.Float64, strict=False))
     right = ((value > 0) & (value <= 1)).fill_null(value=False)
 
     def say(written: str) -> tuple[str, str]:
-        mend = f"Write a number above 0 and at most 1, or {column.word}."
+        mend = "Write a number above 0 and at most 1" + (f", or {column.word}." if column.word else ".")
         if written.endswith("%"):
             return f"{written!r} is a percentage", mend
         return f"{written!r} is not a share", mend
