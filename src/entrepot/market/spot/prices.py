@@ -23,6 +23,7 @@ __all__ = ["Decided", "Optimum", "cost_of_work", "divisible", "least_costs_of"]
 
 F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
+Mask: TypeAlias = NDArray[np.bool_]
 
 _SMALL = 4_000  # entries up to which nothing is merged
 _ROOM = 1e-9
@@ -118,23 +119,31 @@ def divisible(p: Period, start: tuple[F64, F64] | None = None, decided: Decided 
     """
     supply, demand = _sides(p, decided)
     everything = tuple((np.full(s.cells, -np.inf), np.full(s.cells, np.inf)) for s in (supply, demand))
+    edges = p.rate > 0
     if len(p.ask) + len(p.limit) <= _SMALL:
         boxes = everything
     elif start is not None:
         boxes = _box(start[0], 0.01), _box(start[1], 0.01)
-        guess = _solve(p, merged(supply, *boxes[0], 12), merged(demand, *boxes[1], 12))
+        edges = _near_edges(p, *start, 0.06)
+        guess = _solve(p, merged(supply, *boxes[0], 12), merged(demand, *boxes[1], 12), edges)
         boxes = _box(guess.price, 0.004), _box(guess.work, 0.004)
     else:
-        guess = _solve(p, quantiles(supply, 8), quantiles(demand, 8))
+        guess = _solve(p, quantiles(supply, 8), quantiles(demand, 8), edges)
         for width, bins in ((0.15, 12), (0.03, 12)):
             boxes = _box(guess.price, width), _box(guess.work, width)
-            guess = _solve(p, merged(supply, *boxes[0], bins), merged(demand, *boxes[1], bins))
+            edges = _near_edges(p, guess.price, guess.work, 2 * width)
+            guess = _solve(p, merged(supply, *boxes[0], bins), merged(demand, *boxes[1], bins), edges)
+        edges = _near_edges(p, guess.price, guess.work, 0.06)
         boxes = _box(guess.price, 0.004), _box(guess.work, 0.004)
     tries = 0
     while True:
         steps = merged(supply, *boxes[0]), merged(demand, *boxes[1])
-        found = _solve(p, *steps)
+        found = _solve(p, *steps, edges)
         tries += 1
+        missing = ~edges & (found.price < found.work[:, None] * p.rate * (1 - _ROOM))
+        if missing.any():  # a pool that was left out would have been cheaper
+            edges |= missing
+            continue
         if not (
             _widen(1, boxes[0], steps[0], found.supplied, tries)
             | _widen(-1, boxes[1], steps[1], found.served, tries)
@@ -148,6 +157,13 @@ def divisible(p: Period, start: tuple[F64, F64] | None = None, decided: Decided 
                 found.flow_pool,
                 found.flow,
             )
+
+
+def _near_edges(p: Period, price: F64, work: F64, width: float) -> Mask:
+    """Return (kinds, pools) the edges that can matter near a guess: those that cost about the least."""
+    known = np.isfinite(work) & (work > 0)
+    near: Mask = (p.rate > 0) & ((price <= work[:, None] * p.rate * (1 + width)) | ~known[:, None])
+    return near
 
 
 def _box(price: F64, width: float) -> tuple[F64, F64]:
@@ -169,7 +185,7 @@ def _widen(sign: int, box: tuple[F64, F64], steps: Steps, taken: F64, tries: int
     return True
 
 
-def _solve(p: Period, supply: Steps, demand: Steps) -> Optimum:
+def _solve(p: Period, supply: Steps, demand: Steps, edges: Mask) -> Optimum:
     """Solve the program of merged steps; ``supplied`` and ``served`` count quantities of steps here."""
     kinds, pools = p.rate.shape
     c = Columns()
@@ -177,7 +193,7 @@ def _solve(p: Period, supply: Steps, demand: Steps) -> Optimum:
     c.enter(supply.cell, y, -1.0)
     z = c.add(-demand.price, demand.quantity)
     c.enter(pools + demand.cell, z, 1.0)
-    kind, pool = np.nonzero(p.rate > 0)
+    kind, pool = np.nonzero(edges)
     x = c.add(np.zeros(len(kind)), np.full(len(kind), np.inf))
     c.enter(pool, x, 1.0)
     c.enter(pools + kind, x, -p.rate[kind, pool])
