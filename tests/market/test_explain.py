@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 
 from entrepot.errors import NotFound
-from entrepot.market import clear, explain, mix, supply_demand
+from entrepot.market import clear, explain, index, mix, price_of_work, supply_demand
 from entrepot.market.overlay import overlay, share_out
 from entrepot.market.records import Book
 
@@ -116,3 +118,28 @@ def test_shares_are_whole_and_proportional(book: Book) -> None:
     assert given_out.sum() == total[0]
     assert (np.abs(given_out - exact) < 1).all()
     assert (given_out <= weight).all()
+
+
+def test_the_index_is_the_mean_of_the_goods_of_one_chip() -> None:
+    """Two goods of one chip at one site: 30 devices let at 3.00 and 10 at 1.00 make an index of 2.50."""
+    book = by_hand(
+        [Ask("free", 30, 3.0, good="free"), Ask("bound", 10, 1.0, good="bound")],
+        [Want("b", 30.0, 9.0, (("free", 1.0),)), Want("c", 10.0, 9.0, (("bound", 1.0),))],
+    )
+    book = replace(book, lots=book.lots.with_columns(accelerator=pl.lit("chip")))
+    clearing = clear(book)
+    prices = dict(clearing.prices.select("supplied", "price_micro").iter_rows())
+    table = index(clearing)
+    assert table["pools"].to_list() == [2]
+    assert table["supplied"].to_list() == [40]
+    assert table["price_micro"][0] == pytest.approx((30 * prices[30] + 10 * prices[10]) / 40)
+
+
+def test_a_mtok_costs_what_its_cheapest_lawful_chip_costs() -> None:
+    """A chip of twice the rate at less than twice the price makes the cheaper work; a bid without it pays the other's."""
+    asks = [Ask("fast", 100, 3.0, good="fast"), Ask("slow", 100, 2.0, good="slow")]
+    wants = [Want("b", 20.0, 5.0, (("fast", 2.0), ("slow", 1.0))), Want("c", 10.0, 5.0, (("slow", 1.0),))]
+    book = by_hand(asks, wants)
+    clearing = clear(replace(book, bids=book.bids.with_columns(service=pl.lit("chat"))))
+    row = price_of_work(clearing).row(0, named=True)
+    assert (row["cheapest_micro"], row["dearest_micro"], row["bids"]) == (1_500_000, 2_000_000, 2)

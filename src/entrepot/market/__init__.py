@@ -11,7 +11,7 @@
 
 from entrepot.market.clear import clear
 from entrepot.market.depth import depth
-from entrepot.market.explain import explain, mix, supply_demand
+from entrepot.market.explain import explain, index, mix, price_of_work, supply_demand
 from entrepot.market.files import read, write
 from entrepot.market.from_scenario import book
 from entrepot.market.participant import verify_participant
@@ -27,7 +27,9 @@ __all__ = [
     "clear",
     "depth",
     "explain",
+    "index",
     "mix",
+    "price_of_work",
     "read",
     "supply_demand",
     "verify",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from entrepot.errors import NotFound
 from entrepot.market.records import MICRO, Clearing
 
-__all__ = ["explain", "mix", "supply_demand"]
+__all__ = ["explain", "index", "mix", "price_of_work", "supply_demand"]
 
 F64: TypeAlias = NDArray[np.float64]
 
@@ -170,3 +170,61 @@ def _rates(clearing: Clearing) -> pl.DataFrame:
     )
     rate = book.rate[pairs["c"].to_numpy(), pairs["k"].to_numpy()]
     return pairs.select("lot", "bid").with_columns(rate=pl.Series(rate, dtype=pl.Float64))
+
+
+def index(clearing: Clearing) -> pl.DataFrame:
+    """Return the average lease price of each chip at each site in each period, over its pools.
+
+    Pools of one chip at one site differ in who may use them, and have prices of their own; the index is their mean, weighted
+    by what is let (by what is offered, where nothing is).
+
+    Returns
+    -------
+    accelerator, site, period i64, step, hour, price_micro f64 (per device-hour), supplied i64, offered i64, pools i64
+    """
+    leases = clearing.prices.filter(pl.col("period").is_not_null())
+    keys = ["accelerator", "site", "period", "step", "hour"]
+    weight = pl.when(pl.col("supplied").sum() > 0).then(pl.col("supplied")).otherwise(pl.col("offered"))
+    return (
+        leases.group_by(keys, maintain_order=True)
+        .agg(
+            ((pl.col("price_micro") * weight).sum() / weight.sum()).alias("price_micro"),
+            pl.col("supplied").sum(),
+            pl.col("offered").sum(),
+            pl.len().cast(pl.Int64).alias("pools"),
+        )
+        .sort("accelerator", "site", "period")
+    )
+
+
+def price_of_work(clearing: Clearing) -> pl.DataFrame:
+    """Return what a Mtok of each service costs at the margin in each period: its cheapest lawful pool, at the class's rates.
+
+    Returns
+    -------
+    service, period i64, cheapest_micro f64 and dearest_micro f64 (per Mtok, over the bids of the service: who may use what
+        differs), bids i64; services that no pool may serve in a period have no row
+    """
+    book = clearing.book
+    price = clearing.certificate.lease_price_micro.rename({"price_micro": "price"})
+    pools = clearing.lot_pool.with_columns(k=pl.Series(book.lot_class)).unique(["pool", "k"])
+    there = pools.join(price, on="pool").select("k", "period", "price")
+    edges = np.argwhere(book.rate > 0)
+    rates = pl.DataFrame({"c": edges[:, 0], "k": edges[:, 1], "rate": book.rate[edges[:, 0], edges[:, 1]]})
+    least = (
+        rates.join(there, on="k")
+        .group_by("c", "period")
+        .agg((pl.col("price") / pl.col("rate")).min().alias("cost"))
+    )
+    of_bid = book.bids.select("service").with_columns(c=pl.Series(book.bid_class))
+    counts = of_bid.group_by("service", "c").len()
+    return (
+        counts.join(least, on="c")
+        .group_by("service", "period")
+        .agg(
+            pl.col("cost").min().alias("cheapest_micro"),
+            pl.col("cost").max().alias("dearest_micro"),
+            pl.col("len").sum().cast(pl.Int64).alias("bids"),
+        )
+        .sort("service", "period")
+    )

@@ -36,7 +36,8 @@ I64: TypeAlias = NDArray[np.int64]
 _ALONE = 2_500  # bids up to which each is a group of its own
 _ROUNDS = 40
 _BOX = 0.06  # of a price: how far it may move in a round, at first
-_ENOUGH = 2e-5  # gap of the program's value to the bound at which prices are good enough
+_ENOUGH = 3e-5  # gap of the program's value to the bound at which prices are good enough
+_PATIENCE = 4  # rounds that may better the bound by less than that before it is left alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +208,7 @@ def private(p: Period, start: F64, watch: Watch) -> Private:
         return float((p.quantity * np.maximum(0.0, price[p.pool] - p.ask)).sum()) + answer.gain
 
     best, best_bound, width = start, bound(start, answers[0]), _BOX
+    bounds = [best_bound]
     for _ in range(_ROUNDS):
         program.box(best, width)
         price, _values, value = program.solve()
@@ -218,7 +220,9 @@ def private(p: Period, start: F64, watch: Watch) -> Private:
             best, best_bound = price, now
         else:
             width *= 0.6
-        if now - value <= _ENOUGH * abs(now) or watch.left(60.0) <= 0:
+        bounds.append(best_bound)
+        settled = len(bounds) > _PATIENCE and bounds[-1 - _PATIENCE] - best_bound <= _ENOUGH * best_bound
+        if settled or now - value <= _ENOUGH * abs(now) or watch.left(60.0) <= 0:
             break
     program.box(best, 10.0)
     _, values, _ = program.solve()
