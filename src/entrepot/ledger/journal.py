@@ -79,8 +79,13 @@ class Writer:
     learnt: set[str] = field(default_factory=set)
     seq: int = -1
     hash: str = ""
+    written: list[Entry] = field(default_factory=list)
+    kept: NestedTransaction | None = None
 
     def __post_init__(self) -> None:
+        self._stand()
+
+    def _stand(self) -> None:
         self.seq, self.hash = self.connection.execute(select(schema.head.c.seq, schema.head.c.hash)).one()
 
     def append(self, entry: Entry) -> Sealed:
@@ -91,6 +96,9 @@ class Writer:
         Conflict
             When an account would hold less than nothing, a debt be overpaid, a reversal differ from what it reverses.
         """
+        if self.kept is None and self.connection.dialect.name == "postgresql":
+            # One savepoint for all entries: with one for each, every look at a row would walk through all of them.
+            self.kept = self.connection.begin_nested()
         seq, hash_ = self.seq + 1, chained(self.hash, entry)
         run = self._run
         self._take_apart(entry)
@@ -139,22 +147,33 @@ class Writer:
         ]
         if moved:
             run(_POSTING_SERIAL, moved)
-        kept = self._before_the_seal()
         try:
             run(_SEAL, {"seq": seq, "hash": hash_})
         except IntegrityError as error:
-            if kept is not None:
-                kept.rollback()  # PostgreSQL answers nothing more until the refused statement is taken back
+            self._take_back()
             why = explain(self.connection, entry)
             if why:
                 raise Conflict(f"entry {entry.id!r} was refused, nothing was written: {why}") from error
             raise
         sealed = Sealed(seq, entry, self.hash, hash_)
         self.seq, self.hash = seq, hash_
+        self.written.append(entry)
         return sealed
 
-    def _before_the_seal(self) -> NestedTransaction | None:
-        return self.connection.begin_nested() if self.connection.dialect.name == "postgresql" else None
+    def _take_back(self) -> None:
+        """Stand again where the refused entry was to be written, so that it can be said why.
+
+        PostgreSQL answers nothing more until what was refused is taken back, and with it goes what was written since the
+        savepoint: that is written again. SQLite takes back the one statement by itself.
+        """
+        if self.kept is None:
+            return
+        self.kept.rollback()
+        self.kept, before = None, self.written
+        self.written, self.learnt = [], set()
+        self._stand()
+        for entry in before:
+            self.append(entry)
 
     def _run(self, statement: Insert, rows: Mapping[str, object] | list[Mapping[str, object]]) -> None:
         self.connection.exec_driver_sql(_compiled(statement, self.connection.dialect), rows)

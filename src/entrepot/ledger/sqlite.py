@@ -29,6 +29,9 @@ __all__ = ["APPLICATION_ID", "open_sqlite"]
 APPLICATION_ID = 0x656E7472  # "entr"
 _WAIT_S = 30.0
 _WRITES = "entrepot_writes"
+_LOOKED_THROUGH = (
+    64_000_000  # bytes of a file that are all looked at when it is opened; of a longer one, its length is
+)
 _NOT_DAMAGE = {
     "full": "Free space on its disk and try again",
     "readonly": "Make it and its folder writable, or copy it to where you may write",
@@ -163,9 +166,24 @@ def _recognise(storage: Storage) -> None:
                     "Give a ledger's path, or a new one.",
                 )
             )
-        sound = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+        if Path(storage.name).stat().st_size <= _LOOKED_THROUGH:
+            sound = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+        else:
+            sound = _length(Path(storage.name))
         if sound != "ok":
             raise damaged(storage.name, f"is damaged: {sound}")
+
+
+def _length(path: Path) -> str:
+    """Say whether a file is as long as its header says; what the write-ahead log still holds may make it longer."""
+    with path.open("rb") as file:
+        header = file.read(100)
+    page = int.from_bytes(header[16:18], "big")
+    pages = int.from_bytes(header[28:32], "big") * (65_536 if page == 1 else page)
+    log = path.with_name(f"{path.name}-wal")
+    if path.stat().st_size < pages and not (log.exists() and log.stat().st_size):
+        return f"{path.stat().st_size:,} bytes are there of {pages:,}"
+    return "ok"
 
 
 def _engine(path: str) -> Engine:
