@@ -25,6 +25,7 @@ BEGIN = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 _MONEY = "CNY.fen"
 _CASH = 10**12  # each party's to begin with
 _CHUNK = 50_000
+_STEP = 1_000_000
 _SAME = 300  # entries that are posted as well, to compare
 
 
@@ -44,17 +45,24 @@ def payment(number: int) -> Entry:
     )
 
 
-def grown(path: Path, entries: int, say: Callable[[str], None] | None = None) -> float:
-    """Make a ledger file of so many payments, if it is not there; return the seconds that it took."""
+def grown(path: Path, entries: int, say: Callable[[str], None] | None = None, steps: int = 10**9) -> float:
+    """Make a ledger file of so many payments, if it is not there; return the seconds that it took.
+
+    It grows in steps of a million entries; with ``steps``, only by so many, and the next call goes on.
+    """
     if path.exists():
         return 0.0
     start = time.perf_counter()
-    _hold_to_posting(path.with_name("same.sqlite"), path.with_name("posted.sqlite"))
     beside = path.with_name(f"{path.name}.new")
-    beside.unlink(missing_ok=True)
-    _opened(beside)
-    _written(beside, entries, say)
-    beside.rename(path)
+    if not beside.exists():
+        _hold_to_posting(path.with_name("same.sqlite"), path.with_name("posted.sqlite"))
+        _opened(beside)
+    for _ in range(steps):
+        if _written(beside, entries) == entries:
+            beside.rename(path)
+            break
+        if say is not None:
+            say(f"   … a million more of {entries:,} entries written")
     return time.perf_counter() - start
 
 
@@ -80,7 +88,7 @@ def _hold_to_posting(bulk: Path, posted: Path) -> None:
     for path in (bulk, posted):
         path.unlink(missing_ok=True)
         _opened(path)
-    _written(bulk, _SAME, None)
+    _written(bulk, _SAME)
     with Ledger.open(posted) as books:
         books.post_all(payment(number) for number in range(1, _SAME + 1))
     with Ledger.open(bulk) as books:
@@ -112,7 +120,8 @@ def _rows(first: int, last: int, previous: str, cash: list[int]) -> Iterator[tup
         previous = hash_
 
 
-def _written(path: Path, entries: int, say: Callable[[str], None] | None) -> None:
+def _written(path: Path, entries: int) -> int:
+    """Write entries on, up to a million of them; return the number of the last."""
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         for pragma in ("journal_mode=OFF", "synchronous=OFF", "foreign_keys=OFF", "cache_size=-400000"):
             db.execute(f"PRAGMA {pragma}").fetchall()
@@ -121,9 +130,11 @@ def _written(path: Path, entries: int, say: Callable[[str], None] | None) -> Non
         for name, _ in guards:
             db.execute(f"DROP TRIGGER {name}")
         seq, previous = db.execute("SELECT seq, hash FROM head").fetchone()
-        cash = [_CASH] * PARTIES
-        for first in range(1, entries + 1, _CHUNK):
-            rows = list(_rows(first, min(first + _CHUNK, entries + 1), previous, cash))
+        had = "SELECT quantity FROM balances WHERE account LIKE 'p%:cash' ORDER BY account"
+        cash = [quantity for (quantity,) in db.execute(had)]
+        last = min(entries, seq - 1 + _STEP)  # the opening is the first of all
+        for first in range(seq, last + 1, _CHUNK):
+            rows = list(_rows(first, min(first + _CHUNK, last + 1), previous, cash))
             seq, previous = int(str(rows[-1][0])), str(rows[-1][4])
             db.executemany("INSERT INTO seals (seq, hash) VALUES (?, ?)", [(r[0], r[4]) for r in rows])
             db.executemany(
@@ -149,8 +160,6 @@ def _written(path: Path, entries: int, say: Callable[[str], None] | None) -> Non
                     )
                 ),
             )
-            if say is not None and first // _CHUNK % 20 == 0:
-                say(f"   … {first + _CHUNK - 1:,} of {entries:,} entries written")
         db.executemany(
             "UPDATE balances SET quantity = ? WHERE account = ? AND commodity = ?",
             [(cash[party], f"p{party:03}:cash", _MONEY) for party in range(PARTIES)],
@@ -160,3 +169,4 @@ def _written(path: Path, entries: int, say: Callable[[str], None] | None) -> Non
             db.execute(sql)
         db.execute("COMMIT")
         db.execute("PRAGMA journal_mode=WAL").fetchall()
+    return last

@@ -12,7 +12,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 import random
-import resource
 import sqlite3
 import subprocess
 import sys
@@ -124,7 +123,10 @@ def _ask(path: Path, entries: int) -> None:
     every = 1e3 * (time.perf_counter() - start)
     if books.balance("p000:cash", "CNY.fen", at=BEGIN) != 10**12:
         raise SystemExit("the opening balance is another")
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    status = Path("/proc/self/status").read_text(
+        encoding="ascii"
+    )  # getrusage would count the parent's peak, too
+    rss = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
     print(opened, now, as_of, party, every, rss)
 
 
