@@ -132,7 +132,7 @@ def _written(path: Path, entries: int) -> int:
         seq, previous = db.execute("SELECT seq, hash FROM head").fetchone()
         had = "SELECT quantity FROM balances WHERE account LIKE 'p%:cash' ORDER BY account"
         cash = [quantity for (quantity,) in db.execute(had)]
-        last = min(entries, seq - 1 + _STEP)  # the opening is the first of all
+        last: int = min(entries, seq - 1 + _STEP)  # the opening is the first of all
         for first in range(seq, last + 1, _CHUNK):
             rows = list(_rows(first, min(first + _CHUNK, last + 1), previous, cash))
             seq, previous = int(str(rows[-1][0])), str(rows[-1][4])
