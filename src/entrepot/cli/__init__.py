@@ -173,6 +173,23 @@ _ledger.command(
 _ledger.command(
     "entrepot.cli.ledger:audit", name="audit", help="Recompute the whole chain and every balance."
 )
+for _module, _name, _says in (
+    ("ledger", "availability", "What is free, reserved and leased, hour by hour."),
+    ("ledger", "forecast", "What everybody will have: booked, and expected."),
+    ("ledger", "reservations", "What is reserved, and until when."),
+    ("ledger_acts", "gate", "Take the holdings that a market is to be cleared on."),
+    ("ledger_acts", "settle", "Settle a clearing: all of it, or nothing."),
+    ("ledger_acts", "pay", "Pay what is owed."),
+    ("ledger_acts", "transfer", "Move units: of named lots, or first in, first out."),
+    ("ledger_acts", "reserve", "Keep units for somebody until a time."),
+    ("ledger_acts", "post", "Post a reservation."),
+    ("ledger_acts", "void", "Let go of a reservation."),
+    ("ledger_acts", "expire", "Void every reservation that has expired."),
+    ("ledger_acts", "reverse", "Undo an entry by its opposite."),
+    ("ledger_acts", "keygen", "Make a key pair to sign checkpoints with."),
+    ("ledger_acts", "checkpoint", "Sign the head of the journal."),
+):
+    _ledger.command(f"entrepot.cli.{_module}:{_name}", name=_name, help=_says)
 _ledger.command(
     "entrepot.cli.ledger_claims:open_",
     name="open",

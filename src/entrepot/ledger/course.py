@@ -10,6 +10,9 @@ import datetime as dt
 from array import array
 from bisect import bisect_left, bisect_right, insort
 
+import numpy as np
+from numpy.typing import NDArray
+
 from entrepot.ledger.slots import Slot
 
 __all__ = ["Course"]
@@ -106,6 +109,32 @@ class Course:
             times = [t for t in times if (begin is None or t >= begin) and t < end]
         low = min(((sign * self._value(t), t) for t in times), default=None)
         return (0, None) if low is None else (low[0], _instant(low[1]))
+
+    def by_hour(self, first: dt.datetime, hours: int) -> NDArray[np.int64]:
+        """Return the lowest balance in each of a run of whole hours.
+
+        Parameters
+        ----------
+        first : the beginning of the first hour
+        hours : how many
+
+        Returns
+        -------
+        (hours,) balances
+        """
+        begin = _number(first)
+        starts = begin + np.arange(hours, dtype=np.int64) * _HOUR
+        level = np.concatenate([[0], np.frombuffer(self._level, dtype=np.int64)]).astype(np.int64)
+        at = np.frombuffer(self._at, dtype=np.int64)
+        out: NDArray[np.int64] = level[np.searchsorted(at, starts, side="right")]
+        inside = (at > begin) & (at < begin + hours * _HOUR) & (at % _HOUR != 0)
+        np.minimum.at(out, (at[inside] - begin) // _HOUR, level[1:][inside])
+        number, hour = starts // _DAY + _EPOCH, starts % _DAY // _HOUR
+        for of_day, days in self._days.items():
+            mine = hour == of_day
+            value = np.concatenate([[0], self._values(of_day)]).astype(np.int64)
+            out[mine] += value[np.searchsorted(np.array(days), number[mine], side="right")]
+        return out
 
     def levels(self) -> dict[dt.datetime, int]:
         """Return what is held for good, from each instant on."""

@@ -6,6 +6,7 @@ against its hash, balances against the sum of the postings.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -136,6 +137,37 @@ class Ledger:
         self._known |= learnt  # only now is it certain that they are there
         return tuple(there[entry.id] for entry in entries)
 
+    def build(
+        self, entry_id: str, make: Callable[[Connection], Entry], *, same: Callable[[Entry], bool]
+    ) -> Sealed:
+        """Post an entry that is made from the books as they are under the lock, so that nobody comes between.
+
+        Parameters
+        ----------
+        make : reads, and returns the entry of this id
+        same : whether an entry of this id that is there already is what was asked for; then it is returned
+
+        Raises
+        ------
+        Conflict
+            When the id is taken by another content, or the books cannot bear the entry.
+        """
+
+        def act(connection: Connection) -> tuple[Sealed, set[str]]:
+            there = journal.stored(connection, self._storage.name, [entry_id]).get(entry_id)
+            if there is not None:
+                if not same(there.entry):
+                    raise Conflict(
+                        f"entry {entry_id!r} is in the journal with another content; nothing was written."
+                    )
+                return there, set()
+            writer = journal.Writer(connection, self._storage.name, self._known)
+            return writer.append(make(connection)), writer.learnt
+
+        sealed, learnt = self._storage.write(act)
+        self._known |= learnt
+        return sealed
+
     def reverse(self, entry_id: str, *, at: dt.datetime, cause: str = "", id: str | None = None) -> Sealed:  # noqa: A002 - the record's word
         """Undo an entry by posting its opposite; refused where the units have moved on since.
 
@@ -155,6 +187,12 @@ class Ledger:
         return self.post(entry.reversal(at=at, cause=cause or f"reversal of {entry_id}", id=id))
 
     # -- reading -------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[tuple[Connection, str]]:
+        """Give a connection on which everything read is of one moment, and the ledger's name; for this package's own."""
+        with self._storage.reading() as connection:
+            yield connection, self._storage.name
 
     @property
     def head(self) -> tuple[int, str]:

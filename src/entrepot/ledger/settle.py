@@ -2,15 +2,21 @@
 
 - **Sale** of held devices: ``seller:site:available`` -> ``buyer:its site:available``, for good.
 - **Sale** of a vendor's order: ``vendor:on-order`` -> ``buyer:its site:on-order``; delivery is a later entry.
-- **Lease**: ``seller:site:available`` -> ``seller:site:leased:buyer``, in the hours of the lease and in no other.
-- **Payment**: ``buyer:payable:seller`` and ``seller:receivable:buyer``. No cash is invented; paying is a later entry, and
-  a debt cannot be paid twice.
+- **Lease**: ``seller:site:available`` -> ``seller:site:leased:buyer``, in the hours of the lease and in no other; in the
+  tenant's own books ``leased-in`` against ``to-return``.
+- **Payment**, on account: ``buyer:payable:seller`` and ``seller:receivable:buyer``; `pay` settles it later, and a debt
+  cannot be paid twice. In cash: ``buyer:cash`` to ``seller:cash`` in the trade's own entry, so that units move if and only
+  if the money does. No cash is invented.
+- **Fees** of an operator, in the same entry. Each party's money sums to zero by itself: what it pays and earns stands in
+  its ``expense``, ``income`` and ``fees``.
 
-Units keep their lot, so their provenance goes with them. The database refuses a trade of units that are not there.
+Units keep their lot, so their provenance goes with them. The database refuses a trade of units that are not there, and the
+settlement is refused when the holdings that the clearing rests on have changed (`entrepot.ledger.basis`).
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +25,7 @@ import numpy as np
 import polars as pl
 
 from entrepot.errors import Fault, InputError
+from entrepot.ledger.basis import Basis, stated, unchanged
 from entrepot.ledger.ledger import Ledger
 from entrepot.ledger.opening import day_begins, unit_lot_of_order
 from entrepot.ledger.records import Entry, Posting, minor_unit
@@ -28,7 +35,7 @@ if TYPE_CHECKING:  # only read here: keeping a ledger needs no solver
     from entrepot.market.records import Clearing
     from entrepot.scenario.records import Horizon, Scenario
 
-__all__ = ["clearing_id", "settle"]
+__all__ = ["Terms", "clearing_id", "pay", "settle"]
 
 
 def clearing_id(clearing: Clearing, scenario: Scenario) -> str:
@@ -36,12 +43,50 @@ def clearing_id(clearing: Clearing, scenario: Scenario) -> str:
     return f"{scenario.as_of}/{clearing.certificate.orders_root}"
 
 
-def settle(ledger: Ledger, clearing: Clearing, scenario: Scenario) -> tuple[Entry, ...]:
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How trades are paid.
+
+    Attributes
+    ----------
+    cash : pay in the trade's own entry (delivery versus payment); otherwise it is owed
+    operator : who takes a fee; nobody, if empty
+    buyer_fee_bp, seller_fee_bp : of the payment, in hundredths of a percent; rounded half up to the minor unit
+    """
+
+    cash: bool = False
+    operator: str = ""
+    buyer_fee_bp: int = 0
+    seller_fee_bp: int = 0
+
+    def __post_init__(self) -> None:
+        fees = (self.buyer_fee_bp, self.seller_fee_bp)
+        if not all(type(bp) is int and 0 <= bp <= 10_000 for bp in fees) or (any(fees) and not self.operator):
+            raise InputError(
+                Fault(
+                    "fees",
+                    f"{fees} hundredths of a percent",
+                    "Give whole numbers from 0 to 10,000, and an operator.",
+                )
+            )
+
+
+def settle(
+    ledger: Ledger,
+    clearing: Clearing,
+    scenario: Scenario,
+    *,
+    basis: Basis | None = None,
+    terms: Terms | None = None,
+) -> tuple[Entry, ...]:
     """Post every trade of a clearing, or none.
 
     Parameters
     ----------
     scenario : the one that was cleared; says which holding a lot comes from, and where a buyer takes devices
+    basis : the holdings that were taken at the gate (`entrepot.ledger.basis.gate`); those that the scenario states, if
+        left out
+    terms : how trades are paid; on account and without fees, if left out
 
     Returns
     -------
@@ -52,11 +97,43 @@ def settle(ledger: Ledger, clearing: Clearing, scenario: Scenario) -> tuple[Entr
     InputError
         When the clearing is not of this scenario.
     Conflict
-        When it was settled before, or a seller no longer has the units that it sells.
+        When it was settled before, the holdings that it rests on have changed, or a buyer has not the cash.
     """
-    entries = _entries(clearing, scenario)
-    sealed = ledger.post_all(entries, once=clearing_id(clearing, scenario))
+    entries = _entries(clearing, scenario, terms or Terms())
+    rests = stated(scenario) if basis is None else basis
+    sealed = ledger.post_all(
+        entries,
+        once=clearing_id(clearing, scenario),
+        gate=lambda connection: unchanged(connection, rests),
+    )
     return tuple(done.entry for done in sealed)
+
+
+def pay(
+    ledger: Ledger,
+    id: str,  # noqa: A002 - the record's word
+    payer: str,
+    payee: str,
+    currency: str,
+    amount_minor: int,
+    *,
+    at: dt.datetime,
+) -> Entry:
+    """Pay what is owed, in cash that is there.
+
+    Raises
+    ------
+    Conflict
+        When the payer has not so much cash, or does not owe so much.
+    """
+    money = minor_unit(currency)
+    postings = (
+        Posting(f"{payer}:cash", money, -amount_minor),
+        Posting(f"{payer}:payable:{payee}", money, amount_minor),
+        Posting(f"{payee}:cash", money, amount_minor),
+        Posting(f"{payee}:receivable:{payer}", money, -amount_minor),
+    )
+    return ledger.post(Entry(id, at, f"{payer} pays {payee} {amount_minor} {money}", postings)).entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +146,7 @@ class _Source:
     on_order: bool
 
 
-def _entries(clearing: Clearing, scenario: Scenario) -> list[Entry]:
+def _entries(clearing: Clearing, scenario: Scenario, terms: Terms) -> list[Entry]:
     _of_this_scenario(clearing, scenario)
     sources = _sources(scenario)
     takes_at = {bid.id: bid.site for bid in scenario.bids}
@@ -94,7 +171,7 @@ def _entries(clearing: Clearing, scenario: Scenario) -> list[Entry]:
                 f"{prefix}/{trade['trade']}",
                 at,
                 _cause(trade, scenario.currency),
-                (*units, *_owed(trade, money)),
+                (*units, *_paid(trade, money, terms)),
                 settles=settles,
             )
         )
@@ -163,23 +240,44 @@ def _leased(
             )
         )
     leased = f"{trade['seller']}:{source.site}:leased:{trade['buyer']}"
+    lent = f"{trade['buyer']}:{source.site}:leased-in:{trade['seller']}"
+    owed = f"{trade['buyer']}:{source.site}:to-return:{trade['seller']}"
     return tuple(
         posting
         for slot, count in rectangles(devices, horizon.step_starts)
         for posting in (
             Posting(source.account, trade["accelerator"], -count, source.unit_lot, str(slot)),
             Posting(leased, trade["accelerator"], count, source.unit_lot, str(slot)),
+            Posting(lent, trade["accelerator"], count, source.unit_lot, str(slot)),
+            Posting(owed, trade["accelerator"], -count, source.unit_lot, str(slot)),
         )
     )
 
 
-def _owed(trade: Mapping[str, Any], money: str) -> tuple[Posting, ...]:
-    amount = trade["payment_minor"]
-    if amount == 0:
+def _paid(trade: Mapping[str, Any], money: str, terms: Terms) -> tuple[Posting, ...]:
+    """Return what is paid or owed, for the units and to the operator."""
+    amount, buyer, seller = trade["payment_minor"], trade["buyer"], trade["seller"]
+    out = _from(buyer, seller, amount, money, "expense", "income", terms)
+    for payer, bp in ((buyer, terms.buyer_fee_bp), (seller, terms.seller_fee_bp)):
+        out += _from(payer, terms.operator, (amount * bp + 5_000) // 10_000, money, "fees", "fees", terms)
+    return out
+
+
+def _from(
+    payer: str, payee: str, amount: int, money: str, spent: str, earned: str, terms: Terms
+) -> tuple[Posting, ...]:
+    if amount == 0 or payer == payee:
         return ()
+    pays, gets = (
+        (f"{payer}:cash", f"{payee}:cash")
+        if terms.cash
+        else (f"{payer}:payable:{payee}", f"{payee}:receivable:{payer}")
+    )
     return (
-        Posting(f"{trade['buyer']}:payable:{trade['seller']}", money, -amount),
-        Posting(f"{trade['seller']}:receivable:{trade['buyer']}", money, amount),
+        Posting(pays, money, -amount),
+        Posting(f"{payer}:{spent}:{payee}", money, amount),
+        Posting(gets, money, amount),
+        Posting(f"{payee}:{earned}:{payer}", money, -amount),
     )
 
 

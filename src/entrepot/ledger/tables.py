@@ -21,7 +21,17 @@ from entrepot.ledger.records import GENESIS, Sealed, UnitLot
 from entrepot.ledger.slots import Slot
 from entrepot.ledger.storage import damaged
 
-__all__ = ["at_time", "balance", "balances", "journal", "linked", "postings", "provenance", "unit_lot"]
+__all__ = [
+    "at_time",
+    "balance",
+    "balances",
+    "journal",
+    "linked",
+    "postings",
+    "provenance",
+    "under",
+    "unit_lot",
+]
 
 _TEXT, _WHOLE, _DAY, _AT = pl.String(), pl.Int64(), pl.Date(), pl.Datetime("us", "UTC")
 _BALANCES: dict[str, pl.DataType] = {
@@ -150,7 +160,7 @@ def at_time(
         b.account, b.commodity, b.unit_lot
     )
     out: dict[tuple[str, str, str], int] = {}
-    for row in connection.execute(_under(keys, b.account, account)).all():
+    for row in connection.execute(under(keys, b.account, account)).all():
         key = (row.account, row.commodity, row.unit_lot)
         total = _level(connection, name, key, when)
         if row.last:
@@ -259,7 +269,7 @@ def _is(table: Table, key: tuple[str, str, str]) -> tuple[ColumnElement[bool], .
     return (c.account == key[0], c.commodity == key[1], c.unit_lot == key[2])
 
 
-def _under(query: Select[Any], column: ColumnElement[str], account: str | None) -> Select[Any]:
+def under(query: Select[Any], column: ColumnElement[str], account: str | None) -> Select[Any]:
     """Keep an account and those under it: a range of the key, as ``;`` follows ``:``."""
     if not account:
         return query
@@ -346,7 +356,7 @@ def _posted(connection: Connection, name: str, account: str | None, *, for_good:
     if for_good:
         query = query.where(b.slot == "")
     out: dict[_Key, int] = {}
-    for r in connection.execute(_under(query, b.account, account)):
+    for r in connection.execute(under(query, b.account, account)):
         if not r.known:
             raise damaged(
                 name, f"a balance is stored of {r.account!r} in slot {r.slot!r}, and nothing was posted there"
