@@ -52,6 +52,7 @@ __all__ = [
     "load",
     "permits",
     "proved",
+    "provenance",
     "rates",
     "run",
     "run_into",
@@ -306,6 +307,18 @@ def screen(transfers: pl.DataFrame, *, carry: Sequence[str] = ()) -> pl.DataFram
     law_known_to
     """
     return screen_table(transfers, carry=carry).rows
+
+
+def provenance(ledger: str | Path, unit_lot: str) -> tuple[str, Provenance]:
+    """Return what a ledger knows of a lot of units: the accelerator, and how it came, as the controls read it.
+
+    Raises
+    ------
+    NotFound : there is no such lot
+    """
+    with books.Ledger.open(ledger, create=False) as journal:
+        lot = journal.unit_lot(unit_lot)
+    return lot.accelerator, Provenance(lot.imported_on, lot.imported_from, lot.authorisation, lot.conditions)
 
 
 def _mix(model: str, mix: str, slo: Slo) -> Workload:

@@ -61,6 +61,9 @@ COMMANDS = [
     ("ledger", "balance", "RESULT"),
     ("ledger", "journal", "RESULT"),
     ("ledger", "provenance", "RESULT"),
+    ("ledger", "balance", "RESULT", "--at", "2026-06-02T10:00:00"),
+    ("ledger", "availability", "RESULT", "--from", "2026-06-02", "--to", "2026-06-03"),
+    ("ledger", "forecast", "RESULT", "--at", "2026-06-02", "--scenario", str(FLEET)),
 ]
 
 

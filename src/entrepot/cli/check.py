@@ -38,6 +38,8 @@ def check(
     civil_end_use: Annotated[bool, Parameter(negative=())] = False,
     no_known_violation: Annotated[bool, Parameter(negative=())] = False,
     imported_on: dt.date | None = None,
+    ledger: str | None = None,
+    unit_lot: str | None = None,
     scenario: Path | None = None,
     variant: str | None = None,
     trace: Annotated[bool, Parameter(negative=())] = False,
@@ -70,6 +72,10 @@ def check(
         entrepot check h20-sxm-96gb --from US --to SG --on 2026-02-01 --record check-17.pdf --reference 17
             --sender-name "Alder Systems" --recipient-name "Birch Compute" --stated-by "R. Desk"
 
+    Units of which a ledger knows where they came from, and under which permission:
+
+        entrepot check --ledger result --unit-lot alder-h20 --from CN --to SG --on 2025-05-20
+
     Every lot against every bid of a scenario:
 
         entrepot check --scenario examples/spring-2025 --on 2025-05-20
@@ -94,6 +100,8 @@ def check(
     civil_end_use: neither party is a military end user, and no supercomputer end use is known
     no_known_violation: neither party knows of a violation in the item
     imported_on: when the units came to the country in which they are
+    ledger: take the chip and its provenance from this ledger (a file, a folder that clear --save wrote, or a URL)
+    unit_lot: the lot of units in that ledger
     scenario: check every lot against every bid of this scenario instead
     variant: the scenario's reading of contested facts
     trace: show every step: rule, version, whether it was met, and the facts that it read
@@ -104,6 +112,9 @@ def check(
             mend = "Check one act for one record."
             raise InputError(Fault("--record", "a scenario holds many acts", mend))
         return _scenario(scenario, on, variant, show)
+    origin_of = Provenance(imported_on=imported_on)
+    if ledger is not None or unit_lot is not None:
+        chip, origin_of = _papers(ledger, unit_lot, chip, imported_on)
     missing = [
         name
         for name, value in (("CHIP", chip), ("--from", from_), ("--to", to), ("--on", on))
@@ -132,7 +143,7 @@ def check(
     named = chip if more.hbm else catalogue.accelerator(chip).id
     plain = Transfer(
         named, kind or _kind(origin, destination), origin, destination, sender, recipient, on,
-        Provenance(imported_on=imported_on),
+        origin_of,
     )  # fmt: skip
     decision = controls.decide(with_facts(plain, more), trace=trace)
     if record is not None and record.record is not None:
@@ -151,6 +162,32 @@ def check(
     else:
         emit([_row(decision, trace=trace)], kind="decision", output=show)
     return _EXIT.get(decision.outcome, 1)
+
+
+def _papers(
+    ledger: str | None, unit_lot: str | None, chip: str | None, imported_on: dt.date | None
+) -> tuple[str, Provenance]:
+    """Return a lot's chip and provenance as a ledger has them; what is stated beside may not differ."""
+    if ledger is None or unit_lot is None:
+        raise InputError(
+            Fault("check", "a ledger and a lot of units belong together", "Give --ledger and --unit-lot.")
+        )
+    file = import_module("entrepot.cli.ledger").ledger_at(ledger)
+    accelerator, provenance = import_module("entrepot.api").provenance(file, unit_lot)
+    stated = None if chip is None else catalogue.accelerator(chip).id
+    for option, said, known in (
+        ("CHIP", stated, accelerator),
+        ("--imported-on", imported_on, provenance.imported_on),
+    ):
+        if said is not None and said != known:
+            raise InputError(
+                Fault(
+                    option,
+                    f"{said} was stated, and the ledger says {known} of {unit_lot}",
+                    "Leave it out, or mend the ledger.",
+                )
+            )
+    return accelerator, provenance
 
 
 def _kind(origin: str, destination: str) -> TransferKind:

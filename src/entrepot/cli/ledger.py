@@ -14,7 +14,17 @@ from entrepot.errors import Fault, InputError
 from entrepot.ledger import Ledger, hours, lineage
 from entrepot.ledger import reservations as reserved
 
-__all__ = ["audit", "availability", "balance", "forecast", "journal", "provenance", "reservations", "utc"]
+__all__ = [
+    "audit",
+    "availability",
+    "balance",
+    "forecast",
+    "journal",
+    "ledger_at",
+    "provenance",
+    "reservations",
+    "utc",
+]
 
 _FILE = "ledger.sqlite"
 
@@ -40,7 +50,7 @@ def balance(
     at: what is held at this time (UTC), slots included; past or to come
     slots: also show what is leased in each period
     """
-    with Ledger.open(_file(ledger), create=False) as books:
+    with Ledger.open(ledger_at(ledger), create=False) as books:
         rows = books.balances(account or None, at=None if at is None else utc(at)).to_dicts()
     kept = [r for r in rows if slots or not r["slot"]]
     columns = ("account", "commodity", "unit_lot", *(("slot",) if slots else ()), "quantity")
@@ -60,7 +70,7 @@ def journal(
     ledger: a ledger file, a folder that clear --save wrote, or a PostgreSQL URL
     entry: show the postings of this entry
     """
-    with Ledger.open(_file(ledger), create=False) as books:
+    with Ledger.open(ledger_at(ledger), create=False) as books:
         rows = (books.journal() if entry is None else books.postings(entry)).to_dicts()
     if entry is None and (output is None or output.output == "table"):
         rows = [
@@ -92,7 +102,7 @@ def provenance(
     unit_lot: one lot of units, as a tree; all postings of all lots if left out
     """
     table = output is None or output.output == "table"
-    with Ledger.open(_file(ledger), create=False) as books:
+    with Ledger.open(ledger_at(ledger), create=False) as books:
         rows = (
             books.provenance(unit_lot) if unit_lot is None or not table else lineage(books, unit_lot)
         ).to_dicts()
@@ -142,7 +152,7 @@ def availability(
     chip: only this accelerator
     lots: each lot of units by itself
     """
-    with Ledger.open(_file(ledger), create=False) as books:
+    with Ledger.open(ledger_at(ledger), create=False) as books:
         found = hours.availability(
             books, utc(from_), utc(to), account=account or None, commodity=chip, by_lot=lots
         )
@@ -172,7 +182,7 @@ def forecast(
     scenario: expect its vendors' orders on the day from which they can be delivered; none are expected if left out
     """
     expected = () if scenario is None else hours.arrivals(import_module("entrepot.scenario").read(scenario))
-    with Ledger.open(_file(ledger), create=False) as books:
+    with Ledger.open(ledger_at(ledger), create=False) as books:
         rows = hours.forecast(books, utc(at), account=account or None, expected=expected).to_dicts()
     emit(rows, kind="forecast", output=output or Output())
 
@@ -186,7 +196,7 @@ def reservations(ledger: str, *, output: Annotated[Output | None, Parameter(name
     ----------
     ledger: a ledger file, a folder that clear --save wrote, or a PostgreSQL URL
     """
-    with Ledger.open(_file(ledger), create=False) as books:
+    with Ledger.open(ledger_at(ledger), create=False) as books:
         emit(reserved(books).to_dicts(), kind="reservations", output=output or Output())
 
 
@@ -223,7 +233,7 @@ def audit(
         note(
             f"The checkpoint of {point.at} holds {point.seq} entries to hash {point.hash[:16]}; its signature is good."
         )
-    with Ledger.open(_file(ledger), create=False) as books:
+    with Ledger.open(ledger_at(ledger), create=False) as books:
         found = books.audit(noted=noted)
     breaks = found.table().to_dicts()
     if breaks or (output is not None and output.output != "table"):
@@ -262,7 +272,7 @@ def _brief(
     return [{c: row[c] for c in columns} for row in rows]
 
 
-def _file(ledger: Path | str) -> Path | str:
+def ledger_at(ledger: Path | str) -> Path | str:
     """Return where a ledger is: a URL as it stands, the file, or the file in a folder."""
     if "://" in str(ledger):
         return str(ledger)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from entrepot import api, market
 from entrepot import ledger as books_of
-from entrepot.cli.ledger import _file, utc
+from entrepot.cli.ledger import ledger_at, utc
 from entrepot.cli.output import Output, emit, note
 from entrepot.errors import Conflict, Fault, InputError
 from entrepot.ledger import Basis, Entry, Ledger, Posting, Terms
@@ -69,7 +69,7 @@ def settle(
     read = api.load(scenario, as_of=on, variant=variant)
     terms = Terms(payment == "cash", operator, buyer_fee_bp, seller_fee_bp)
     rests = None if basis is None else Basis.read(basis)
-    with Ledger.open(_file(ledger), create=False) as books:
+    with Ledger.open(ledger_at(ledger), create=False) as books:
         entries = books_of.settle(books, clearing, read, basis=rests, terms=terms)
         seq, head = books.head
     rows = [
@@ -97,7 +97,7 @@ def gate(
     """
     if save.exists():
         raise Conflict(f"{save} is there already.\n  Name another file; nothing was written.")
-    with Ledger.open(_file(ledger), create=False) as books:
+    with Ledger.open(ledger_at(ledger), create=False) as books:
         basis = books_of.gate(books, api.load(scenario, as_of=on, variant=variant))
     save.write_text(basis.json(), encoding="utf-8")
     note(f"{save}: {len(basis.rests)} holdings as of entry {basis.seq}; hash {basis.hash[:16]}.")
@@ -127,7 +127,7 @@ def pay(
     currency: its code
     at: when it counts, UTC
     """
-    with Ledger.open(_file(ledger), create=False) as books:
+    with Ledger.open(ledger_at(ledger), create=False) as books:
         done = books_of.pay(books, id, payer, payee, currency, amount, at=utc(at))
     note(f"{done.cause}: posted as {done.id}.")
 
@@ -164,7 +164,7 @@ def transfer(
     lot: take them from this lot (may be given again, in order); first in, first out, if left out
     cause: why, in words
     """
-    with Ledger.open(_file(ledger), create=False) as books:
+    with Ledger.open(ledger_at(ledger), create=False) as books:
         done = books_of.transfer(
             books, id, from_, to, chip, quantity, at=utc(at), slot=slot, lots=tuple(lot or ()), cause=cause
         )
@@ -213,7 +213,7 @@ def reserve(
         kept = sum(p.quantity for p in there.postings if p.quantity > 0 and p.commodity == chip)
         return there.expires == utc(expires) and there.at == start and kept == quantity
 
-    with Ledger.open(_file(ledger), create=False) as books:
+    with Ledger.open(ledger_at(ledger), create=False) as books:
         books.build(id, make, same=same)
     note(f"{quantity} {chip} are kept for {whom} until {utc(expires):%Y-%m-%d %H:%M} UTC.")
 
@@ -240,7 +240,7 @@ def post(
     at: when it counts, UTC
     quantity: how many are taken; all if left out
     """
-    with Ledger.open(_file(ledger), create=False) as books:
+    with Ledger.open(ledger_at(ledger), create=False) as books:
         done = books_of.post_reservation(books, reservation, to, id=id, at=utc(at), quantity=quantity)
     note(f"{done.entry.cause}: posted as {done.entry.id}.")
 
@@ -256,7 +256,7 @@ def void(ledger: str, reservation: str, *, at: dt.datetime) -> None:
     reservation: its id
     at: when it counts, UTC
     """
-    with Ledger.open(_file(ledger), create=False) as books:
+    with Ledger.open(ledger_at(ledger), create=False) as books:
         note(f"{books_of.void(books, reservation, at=utc(at)).entry.cause}.")
 
 
@@ -270,7 +270,7 @@ def expire(ledger: str, *, at: dt.datetime) -> None:
     ledger: a ledger file, or a PostgreSQL URL
     at: the time, UTC
     """
-    with Ledger.open(_file(ledger), create=False) as books:
+    with Ledger.open(ledger_at(ledger), create=False) as books:
         done = books_of.expire(books, utc(at))
     note(f"{len(done)} reservations have expired.")
 
@@ -287,7 +287,7 @@ def reverse(ledger: str, entry: str, *, at: dt.datetime, cause: str) -> None:
     at: when the reversal counts, UTC
     cause: why, in words
     """
-    with Ledger.open(_file(ledger), create=False) as books:
+    with Ledger.open(ledger_at(ledger), create=False) as books:
         done = books.reverse(entry, at=utc(at), cause=cause)
     note(f"{done.entry.reverses} is undone by {done.entry.id}.")
 
@@ -327,7 +327,7 @@ def checkpoint(ledger: str, *, key: Path, save: Path, at: dt.datetime | None = N
         raise InputError(
             Fault(str(save.parent), "there is no such folder", "Make it first; nothing was signed.")
         )
-    with Ledger.open(_file(ledger), create=False) as books:
+    with Ledger.open(ledger_at(ledger), create=False) as books:
         point = books_of.sign(books, key, at=utc(at) if at is not None else dt.datetime.now(dt.UTC))
     save.write_text(point.json(), encoding="utf-8")
     note(f"{save}: {point.seq} entries up to {point.entry}, hash {point.hash[:16]}, signed.")

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from entrepot.cli.ledger import _file
+from entrepot.cli.ledger import ledger_at
 from entrepot.cli.output import Output, emit, note, stderr_console
 from entrepot.errors import Fault, InputError
 from entrepot.ledger import Ledger
@@ -62,7 +62,7 @@ def import_(
             with Ledger.open() as trial:
                 brought = bring_in(trial, incoming, dry_run=dry_run)
         if not (is_new and dry_run):
-            with Ledger.open(ledger if is_new else _file(ledger), create=is_new) as books:
+            with Ledger.open(ledger if is_new else ledger_at(ledger), create=is_new) as books:
                 brought = bring_in(books, incoming, dry_run=dry_run)
     row = {
         "file": brought.file,
@@ -103,7 +103,7 @@ def export(
     until = (
         None if at is None else (at.replace(tzinfo=dt.UTC) if at.tzinfo is None else at.astimezone(dt.UTC))
     )
-    with Ledger.open(_file(ledger), create=False) as books:
+    with Ledger.open(ledger_at(ledger), create=False) as books:
         if form in {"csv", "parquet"}:
             if out is None:
                 raise InputError(Fault("--out", "three tables need a folder", "Add --out FOLDER."))

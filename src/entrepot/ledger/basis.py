@@ -202,7 +202,7 @@ def _changes(steps: Course, since: dt.datetime) -> Sequence[tuple[str, int]]:
     out: list[tuple[str, int]] = []
     before = _for_good(steps, since)
     for at, level in steps.levels().items():
-        if at > since:
+        if at > since and level != before:
             out.append((instant(at), level - before))
             before = level
     value: dict[int, int] = {}

@@ -325,6 +325,24 @@ class Ledger:
         with self._storage.reading() as connection:
             return tables.unit_lot(connection, self._storage.name, id)
 
+    def where(self, serial: str) -> tuple[str, str, dt.datetime]:
+        """Return where a device is: account, unit lot, and since when.
+
+        Raises
+        ------
+        NotFound
+            When no device has that serial number.
+        """
+        w = schema.places.c
+        with self._storage.reading() as connection:
+            row = connection.execute(
+                select(w.account, w.unit_lot, w.at).where(w.serial == serial)
+            ).one_or_none()
+            if row is None:
+                near = select(w.serial).where(w.serial.startswith(serial[:4], autoescape=True)).limit(100)
+                raise NotFound("device", serial, list(connection.execute(near).scalars()))
+        return row.account, row.unit_lot, journal.moment(row.at)
+
     # -- checking ------------------------------------------------------------------------------------------------
 
     def audit(self, *, noted: Mapping[str, str] | None = None) -> Audit:
