@@ -38,6 +38,7 @@ OWN = "'alder:lf-1:available', 'nvidia-h20-sxm-96gb'"
 OPEN = "INSERT INTO entries SELECT seq + 1, 'raw', '2025-05-15T00:00:00.000000Z', 'raw', NULL, '', hash, NULL, NULL FROM head"
 ENDS = OPEN.replace("hash, NULL, NULL", "hash, NULL, '{}'")
 SEAL = f"INSERT INTO seals SELECT seq + 1, '{HASH}' FROM head"
+TURN = f"s AS ({SEAL} RETURNING seq), t AS (INSERT INTO turns SELECT seq, 0 FROM s RETURNING seq)"
 NEW_LOT = "INSERT INTO unit_lots SELECT 'new', 'x', NULL, NULL, NULL, '[]', NULL, '', seq + 1, 0 FROM head"
 
 
@@ -154,7 +155,7 @@ IN_POSTGRES: list[tuple[str, str, list[str]]] = [
     ("hours_no_truncate", "append-only", ["TRUNCATE hours"]),
     *((f"{table}_by_seal_truncate", "derived", [f"TRUNCATE {table}"]) for table in DERIVED),
     ("head_stays_truncate", "append-only", ["TRUNCATE head"]),
-    ("seals_apply", "unbalanced", [OPEN, line(0, FREE, -5), line(1, EQUITY, 5),
+    ("seals_apply", "unbalanced|not open", [OPEN, line(0, FREE, -5), line(1, EQUITY, 5),
         f"WITH s AS ({SEAL} RETURNING seq) INSERT INTO postings SELECT seq, 9, {FREE}, 5, {ALWAYS} FROM s"]),
     ("seals_apply", "derived|not the next", [OPEN, line(0, FREE, -5), line(1, EQUITY, 5),
         f"WITH s AS ({SEAL} RETURNING seq, hash) UPDATE head SET seq = s.seq, hash = s.hash, busy = 1 FROM s"]),
@@ -162,6 +163,14 @@ IN_POSTGRES: list[tuple[str, str, list[str]]] = [
         OPEN, line(0, FREE, -57), line(1, EQUITY, 57), SEAL]),
     ("seals_apply", "not the next", ["CREATE TEMPORARY TABLE head AS SELECT 1 AS one, 2 AS format, 8 AS seq, hash, 0 AS busy FROM head",
         f"INSERT INTO seals VALUES (9, '{HASH}')"]),
+    *((f"turns_no_{verb}", "append-only", [statement]) for verb, statement in (
+        ("update", "UPDATE turns SET done = 0"), ("delete", "DELETE FROM turns"), ("truncate", "TRUNCATE turns"))),
+    ("turns_by_seal", "derived", ["INSERT INTO turns SELECT seq + 1, 0 FROM head"]),
+    ("turns_by_seal", "derived", ["INSERT INTO turns SELECT seq + 1, 1 FROM head"]),
+    ("seals_apply", "derived|not the next", [OPEN, line(0, FREE, -5), line(1, EQUITY, 5),
+        f"WITH {TURN} UPDATE balances SET quantity = 1000 FROM t"]),
+    ("seals_apply", "derived|not the next", [OPEN, line(0, FREE, -5), line(1, EQUITY, 5),
+        f"WITH {TURN}, b AS (UPDATE balances SET quantity = 1000 FROM t RETURNING balances.quantity) SELECT * FROM s, t, b"]),
 ]  # fmt: skip
 
 
@@ -281,6 +290,7 @@ def test_every_guard_was_tried() -> None:
     assert {why for _, why, _ in ATTEMPTS for why in why.split("|")} >= MEANING.keys()
     tried |= {name for name, _, _ in IN_POSTGRES}
     same = {"head_stays_delete": "head_stays"}  # two names for one guard
+    tried.add("head_follows")  # refuses nothing: it moves the head
     assert {same.get(name, name) for name in POSTGRES} <= tried
 
 

@@ -259,7 +259,7 @@ def test_a_migrated_ledger_has_the_schema_of_a_new_one(
                             ),
                             sorted(inspector.get_pk_constraint(table)["constrained_columns"]),
                         )
-                        for table in inspector.get_table_names()
+                        for table in set(inspector.get_table_names()) - {"turns"}  # a guard's own
                     }
                 )
                 assert books._storage.missing_guards(connection) == []

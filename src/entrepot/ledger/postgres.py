@@ -1,7 +1,7 @@
 """A ledger in a PostgreSQL database, for many users. Needs the extra ``postgres`` (psycopg 3).
 
-A writing transaction locks the head's row (``SELECT ... FOR UPDATE``) before it reads anything else, and reads what is
-committed by then; a reading one is ``REPEATABLE READ``, so that all of it is of one moment. The ledger has a schema of its
+A writing transaction takes the ledger's lock (an advisory one) before it reads anything else, and reads what is committed
+by then; a reading one is ``REPEATABLE READ``, so that all of it is of one moment. The ledger has a schema of its
 own to itself: the first of the search path.
 """
 
@@ -17,7 +17,7 @@ from sqlalchemy.schema import CreateTable
 
 from entrepot.errors import Conflict, EntrepotError, Fault, InputError
 from entrepot.ledger import schema
-from entrepot.ledger.guards import FIRST_ROWS, POSTGRES
+from entrepot.ledger.guards import FIRST_ROWS, LOCK, POSTGRES, TURNS
 from entrepot.ledger.guards.postgres import SQL
 from entrepot.ledger.storage import Busy, Storage, opened
 
@@ -81,8 +81,8 @@ class Postgres:
         return connection.execution_options(isolation_level="READ COMMITTED")
 
     def lock(self, connection: Connection) -> None:
-        """Lock the head's row."""
-        connection.exec_driver_sql("SELECT 1 FROM head FOR UPDATE")
+        """Take the ledger's lock, as its guards do for whoever writes an entry."""
+        connection.exec_driver_sql(f"SELECT {LOCK}")
 
     def missing_guards(self, connection: Connection) -> list[str]:
         """Compare every trigger: its table, when it fires, whether it always does, and its function's text."""
@@ -94,7 +94,7 @@ class Postgres:
         ).all()
         there = {r.tgname: (r.relname, r.tgtype, r.tgenabled, r.prosrc) for r in rows}
         right = {n: (g.table, _type(g.when, g.each), "A", g.source) for n, g in POSTGRES.items()}
-        tables = {t.name for t in schema.metadata.tables.values()}
+        tables = {"turns", *(t.name for t in schema.metadata.tables.values())}
         foreign = sorted(
             f"{r.tgname} (not ours)" for r in rows if r.tgname not in POSTGRES and r.relname in tables
         )
@@ -103,6 +103,8 @@ class Postgres:
     def put_up_guards(self, connection: Connection) -> None:
         """Make every function and its trigger."""
         name = connection.exec_driver_sql("SELECT quote_ident(current_schema())").scalar_one()
+        for statement in TURNS:
+            connection.exec_driver_sql(statement)
         for guard, of in POSTGRES.items():
             for statement in of.statements(guard, str(name)):
                 connection.exec_driver_sql(statement.replace("%", "%%"))

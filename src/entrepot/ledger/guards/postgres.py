@@ -4,8 +4,11 @@ What differs from SQLite, and why:
 
 - A seal is checked *after* its insert, in the same function that applies it: in PostgreSQL one statement can write to
   several tables (``WITH ... INSERT``), and a check before the insert could be passed by.
-- Whoever writes an entry locks the head (``FOR UPDATE``) until the end of the transaction: one order for all writers,
+- Whoever writes an entry takes the ledger's advisory lock until the end of the transaction: one order for all writers,
   also for those who do not use entrepot.
+- A transaction of many entries must not change one row many times: each later look at it would walk over all its earlier
+  versions. So that a seal is being applied is noted in ``turns``, by inserts alone, and the head moves once, when the
+  transaction is committed.
 - Triggers are ``ENABLE ALWAYS``, so that ``session_replication_role`` does not silence them; ``TRUNCATE`` is refused;
   functions look up tables in the ledger's own schema only, never in a temporary one of the same name.
 - Functions plan with indexes: their plans are kept from when the tables were small.
@@ -17,9 +20,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from entrepot.ledger.guards.rules import DERIVED, JOURNAL, OPEN, Sql, applied, of_seal, touched, unbearable
+from entrepot.ledger.guards.rules import DERIVED, JOURNAL, Sql, applied, of_seal, touched, unbearable
+from entrepot.ledger.records import GENESIS
 
-__all__ = ["POSTGRES", "SQL", "Guard"]
+__all__ = ["LOCK", "POSTGRES", "SQL", "TURNS", "Guard"]
 
 SQL = Sql(
     next_day=lambda day: f"to_char(CAST({day} AS date) + 1, 'YYYY-MM-DD')",
@@ -41,12 +45,14 @@ class Guard:
     when : ``BEFORE INSERT``...
     each : ``ROW`` or ``STATEMENT``
     body : between ``BEGIN`` and ``END`` of the function
+    late : at the end of the transaction
     """
 
     table: str
     when: str
     each: str
     body: str
+    late: bool = False
 
     @property
     def source(self) -> str:
@@ -61,11 +67,13 @@ class Guard:
             [f"SET search_path = {schema}, pg_temp", *(f"SET {plan} = off" for plan in plans)]
         )
         made = f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql {settings}"
-        trigger = (
-            f"CREATE OR REPLACE TRIGGER {name} {self.when} ON {schema}.{self.table} FOR EACH {self.each}"
+        kind, late = (
+            ("CONSTRAINT TRIGGER", " DEFERRABLE INITIALLY DEFERRED") if self.late else ("TRIGGER", "")
         )
+        trigger = f"CREATE {kind} {name} {self.when} ON {schema}.{self.table}{late} FOR EACH {self.each}"
         return (
             f"{made} AS $guard${self.source}$guard$",
+            f"DROP TRIGGER IF EXISTS {name} ON {schema}.{self.table}",
             f"{trigger} EXECUTE FUNCTION {function}()",
             f"ALTER TABLE {schema}.{self.table} ENABLE ALWAYS TRIGGER {name}",
         )
@@ -76,14 +84,24 @@ def _raise(refusal: str) -> str:
 
 
 def _refuse(refusal: str, condition: str) -> str:
-    return f"  IF {condition} THEN\n    {_raise(refusal)}\n  END IF;"
+    return f"  IF ({condition}) THEN\n    {_raise(refusal)}\n  END IF;"
 
 
 def _body(*lines: str, then: str = "RETURN NEW") -> str:
     return "\n".join(["BEGIN", *lines, f"  {then};", "END"])
 
 
-_LOCK = "  PERFORM 1 FROM head FOR UPDATE;"
+# Which seals are being applied (done 0) and were (done 1): two rows for each, and none is ever changed.
+TURNS = (
+    "CREATE TABLE IF NOT EXISTS turns (seq bigint NOT NULL, done smallint NOT NULL CHECK (done IN (0, 1)),"
+    " PRIMARY KEY (seq, done))",
+    "INSERT INTO turns SELECT h.seq, d.done FROM head h, (VALUES (0), (1)) d(done) WHERE h.seq > 0 ON CONFLICT DO NOTHING",
+)
+LOCK = "pg_advisory_xact_lock(1701737586, CAST(CAST('head' AS regclass) AS oid)::int4)"
+_LOCK = f"  PERFORM {LOCK};"
+OPEN = "(coalesce((SELECT max(s.seq) FROM seals s), 0) + 1)"
+_TURN = "coalesce((SELECT max(t.seq) FROM turns t), 0)"
+_BUSY = "(SELECT t.done FROM turns t ORDER BY t.seq DESC, t.done DESC LIMIT 1)"
 
 
 def _open(of: str) -> str:
@@ -104,7 +122,7 @@ def _no(table: str) -> dict[str, Guard]:
 
 
 def _derived(table: str) -> dict[str, Guard]:
-    body = _body(_refuse("derived", "(SELECT busy FROM head) IS DISTINCT FROM 1"), then="RETURN NULL")
+    body = _body(_refuse("derived", f"{_BUSY} IS DISTINCT FROM 0"), then="RETURN NULL")
     return {f"{table}_by_seal_{verb.lower()}": Guard(table, f"BEFORE {verb}", "STATEMENT", body)
             for verb in ("INSERT", "UPDATE", "DELETE", "TRUNCATE")}  # fmt: skip
 
@@ -131,13 +149,37 @@ POSTGRES: Mapping[str, Guard] = {
         _body(
             _refuse(
                 "derived",
-                """NEW.format <> OLD.format OR NEW.one <> OLD.one OR NOT (
-        (OLD.busy = 0 AND NEW.busy = 1 AND NEW.seq = OLD.seq + 1
-            AND EXISTS (SELECT 1 FROM seals s WHERE s.seq = NEW.seq AND s.hash = NEW.hash))
-        OR (OLD.busy = 1 AND NEW.busy = 0 AND NEW.seq = OLD.seq AND NEW.hash = OLD.hash))""",
+                f"""NEW.format <> OLD.format OR NEW.one <> OLD.one OR NEW.busy <> 0 OR NEW.seq <= OLD.seq
+        OR NEW.seq <> {_TURN} OR {_BUSY} IS DISTINCT FROM 1
+        OR NOT EXISTS (SELECT 1 FROM seals s WHERE s.seq = NEW.seq AND s.hash = NEW.hash)""",
             )
         ),
     ),
+    "head_follows": Guard(
+        "seals",
+        "AFTER INSERT",
+        "ROW",
+        _body(
+            "  IF NEW.seq = (SELECT max(s.seq) FROM seals s) THEN",
+            "    UPDATE head SET seq = NEW.seq, hash = NEW.hash;",
+            "  END IF;",
+            then="RETURN NULL",
+        ),
+        late=True,
+    ),
+    "turns_by_seal": Guard(
+        "turns",
+        "BEFORE INSERT",
+        "ROW",
+        _body(
+            _refuse(
+                "derived",
+                f"""NOT CASE NEW.done WHEN 0 THEN NEW.seq = {_TURN} + 1 AND EXISTS (SELECT 1 FROM seals s WHERE s.seq = NEW.seq)
+        ELSE EXISTS (SELECT 1 FROM turns t WHERE t.seq = NEW.seq AND t.done = 0) END""",
+            )
+        ),
+    ),
+    **_no("turns"),
     "accounts_once": Guard(
         "accounts",
         "BEFORE INSERT",
@@ -166,7 +208,8 @@ POSTGRES: Mapping[str, Guard] = {
             _LOCK,
             _refuse(
                 "not the next",
-                f"NEW.seq IS DISTINCT FROM {OPEN} OR NEW.previous IS DISTINCT FROM (SELECT hash FROM head)",
+                f"NEW.seq IS DISTINCT FROM {OPEN} OR NEW.previous IS DISTINCT FROM"
+                f" coalesce((SELECT s.hash FROM seals s ORDER BY s.seq DESC LIMIT 1), '{GENESIS}')",
             ),
             _refuse(
                 "append-only",
@@ -235,14 +278,14 @@ POSTGRES: Mapping[str, Guard] = {
         _body(
             _refuse(
                 "not the next",
-                f"NEW.seq IS DISTINCT FROM {OPEN} OR NOT EXISTS (SELECT 1 FROM entries e WHERE e.seq = NEW.seq)",
+                f"NEW.seq IS DISTINCT FROM {_TURN} + 1 OR NOT EXISTS (SELECT 1 FROM entries e WHERE e.seq = NEW.seq)",
             ),
             *(_refuse(refusal, condition) for refusal, condition in of_seal(SQL)),
-            "  UPDATE head SET seq = NEW.seq, hash = NEW.hash, busy = 1;",
+            "  INSERT INTO turns VALUES (NEW.seq, 0);",
             *(f"  {statement};" for statement in applied(SQL)),
             _refuse("below zero", unbearable(SQL, touched(SQL), "asset")),
             _refuse("above zero", unbearable(SQL, touched(SQL), "liability")),
-            "  UPDATE head SET busy = 0;",
+            "  INSERT INTO turns VALUES (NEW.seq, 1);",
         ),
     ),
 }
