@@ -93,8 +93,7 @@ def _body(*lines: str, then: str = "RETURN NEW") -> str:
 
 # Which seals are being applied (done 0) and were (done 1): two rows for each, and none is ever changed.
 TURNS = (
-    "CREATE TABLE IF NOT EXISTS turns (seq bigint NOT NULL, done smallint NOT NULL CHECK (done IN (0, 1)),"
-    " PRIMARY KEY (seq, done))",
+    "CREATE TABLE IF NOT EXISTS turns (seq bigint, done smallint CHECK (done IN (0, 1)), PRIMARY KEY (seq, done))",
     "INSERT INTO turns SELECT h.seq, d.done FROM head h, (VALUES (0), (1)) d(done) WHERE h.seq > 0 ON CONFLICT DO NOTHING",
 )
 LOCK = "pg_advisory_xact_lock(1701737586, CAST(CAST('head' AS regclass) AS oid)::int4)"
