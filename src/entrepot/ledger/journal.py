@@ -19,7 +19,6 @@ from sqlalchemy import (
     Connection,
     Dialect,
     Insert,
-    NestedTransaction,
     Row,
     Select,
     insert,
@@ -77,15 +76,11 @@ class Writer:
     name: str
     known: frozenset[str]
     learnt: set[str] = field(default_factory=set)
+    appended: list[Entry] = field(default_factory=list)
     seq: int = -1
     hash: str = ""
-    written: list[Entry] = field(default_factory=list)
-    kept: NestedTransaction | None = None
 
     def __post_init__(self) -> None:
-        self._stand()
-
-    def _stand(self) -> None:
         self.seq, self.hash = self.connection.execute(select(schema.head.c.seq, schema.head.c.hash)).one()
 
     def append(self, entry: Entry) -> Sealed:
@@ -96,9 +91,6 @@ class Writer:
         Conflict
             When an account would hold less than nothing, a debt be overpaid, a reversal differ from what it reverses.
         """
-        if self.kept is None and self.connection.dialect.name == "postgresql":
-            # One savepoint for all entries: with one for each, every look at a row would walk through all of them.
-            self.kept = self.connection.begin_nested()
         seq, hash_ = self.seq + 1, chained(self.hash, entry)
         run = self._run
         self._take_apart(entry)
@@ -150,30 +142,22 @@ class Writer:
         try:
             run(_SEAL, {"seq": seq, "hash": hash_})
         except IntegrityError as error:
-            self._take_back()
-            why = explain(self.connection, entry)
+            why = self._explained(entry)
             if why:
                 raise Conflict(f"entry {entry.id!r} was refused, nothing was written: {why}") from error
             raise
         sealed = Sealed(seq, entry, self.hash, hash_)
         self.seq, self.hash = seq, hash_
-        self.written.append(entry)
+        self.appended.append(entry)
         return sealed
 
-    def _take_back(self) -> None:
-        """Stand again where the refused entry was to be written, so that it can be said why.
-
-        PostgreSQL answers nothing more until what was refused is taken back, and with it goes what was written since the
-        savepoint: that is written again. SQLite takes back the one statement by itself.
-        """
-        if self.kept is None:
-            return
-        self.kept.rollback()
-        self.kept, before = None, self.written
-        self.written, self.learnt = [], set()
-        self._stand()
-        for entry in before:
-            self.append(entry)
+    def _explained(self, entry: Entry) -> str:
+        if self.connection.dialect.name == "sqlite":
+            return explain(self.connection, entry)
+        # A transaction of PostgreSQL answers nothing more after a refusal: what was there before it does, and what it did
+        # is known. (A savepoint before each seal would help too, and make entry n of a transaction cost n times as much.)
+        with self.connection.engine.connect() as beside:
+            return explain(beside, entry, self.appended)
 
     def _run(self, statement: Insert, rows: Mapping[str, object] | list[Mapping[str, object]]) -> None:
         self.connection.exec_driver_sql(_compiled(statement, self.connection.dialect), rows)
@@ -297,8 +281,13 @@ def stored(connection: Connection, name: str, ids: Sequence[str]) -> dict[str, S
     return found
 
 
-def explain(connection: Connection, entry: Entry) -> str:
-    """Say which account the entry would overdraw, and when; empty when that is not what is wrong."""
+def explain(connection: Connection, entry: Entry, before: Sequence[Entry] = ()) -> str:
+    """Say which account the entry would overdraw, and when; empty when that is not what is wrong.
+
+    Parameters
+    ----------
+    before : entries of the same transaction that the connection does not see
+    """
     wanted: dict[tuple[str, str, str], list[Posting]] = {}
     for p in entry.postings:
         wanted.setdefault((p.account, p.commodity, p.unit_lot), []).append(p)
@@ -308,6 +297,11 @@ def explain(connection: Connection, entry: Entry) -> str:
             continue
         sign = 1 if nature is Nature.ASSET else -1
         had, then = (course(connection, account, commodity, unit_lot) for _ in range(2))
+        for earlier in before:
+            for p in earlier.postings:
+                if (p.account, p.commodity, p.unit_lot) == (account, commodity, unit_lot):
+                    for steps in (had, then):
+                        steps.add(earlier.at if not p.slot else Slot.parse(p.slot), p.quantity)
         for p in postings:
             then.add(entry.at if not p.slot else Slot.parse(p.slot), p.quantity)
         low, when = then.lowest(sign=sign)
