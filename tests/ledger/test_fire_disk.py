@@ -135,7 +135,7 @@ def test_a_file_that_may_not_be_written_can_be_read(path: Path, write: Write, tm
     with Ledger.open(path) as books:
         books.post(write.held())
         head = books.head
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (tmp_path, *tmp_path.parents[:3]):
         folder.chmod(0o755)
     path.chmod(0o444)
     tmp_path.chmod(0o555)
