@@ -156,13 +156,16 @@ def _rehearsed(ledger: Ledger, incoming: Incoming, entries: list[Entry]) -> list
     storage = ledger._storage
     try:
         with storage.writing() as connection:
+            writer = journal.Writer(connection, storage.name, frozenset())
             for entry in entries:
+                mark = (writer.seq, writer.hash, set(writer.learnt))
                 step = connection.begin_nested()
                 try:
-                    journal.Writer(connection, storage.name, frozenset()).append(entry)
+                    writer.append(entry)
                     step.commit()
                 except (Conflict, IntegrityError) as error:
                     step.rollback()
+                    writer.seq, writer.hash, writer.learnt = mark
                     refused.append(f"{incoming.where(entry.id)}: {_why(error)}")
             raise _Undo  # noqa: TRY301
     except _Undo:
