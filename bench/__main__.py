@@ -6,9 +6,15 @@ import platform
 import sys
 import time
 
-from bench import controls, ledger, market, performance
+from bench import controls, lease, ledger, market, performance
 
-_ALL = {"controls": controls.run, "performance": performance.run, "market": market.run, "ledger": ledger.run}
+_ALL = {
+    "controls": controls.run,
+    "performance": performance.run,
+    "market": market.run,
+    "lease": lease.run,
+    "ledger": ledger.run,
+}
 
 
 def main(wanted: list[str]) -> int:

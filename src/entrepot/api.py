@@ -33,6 +33,7 @@ from entrepot.controls.table import screen_table
 from entrepot.errors import Conflict, Fault, InputError, MissingFact, Unproven
 from entrepot.market.records import Book, Clearing
 from entrepot.market.verify import Verification
+from entrepot.market.watch import Progress
 from entrepot.market.what_if import Compared, as_if_licensed, compared, without
 from entrepot.performance.records import Slo, Workload
 from entrepot.planning import Surplus
@@ -136,14 +137,19 @@ def permits(scenario: Scenario, of_decisions: Decided | None = None) -> pl.DataF
     return answers.by_pair() if answers.pairs <= _PAIRS_MAX else answers.by_kind()
 
 
-def clear(scenario: Scenario) -> Clearing:
+def clear(scenario: Scenario, *, seconds: float | None = None, progress: Progress | None = None) -> Clearing:
     """Clear the scenario's market, and prove the result before it is returned.
+
+    Parameters
+    ----------
+    seconds : after which stages that only make it better stop: the best that is proved by then is returned
+    progress : told stage, welfare and bound as they come
 
     Raises
     ------
     Unproven : the independent check disagrees; nothing is published
     """
-    return run(scenario, settle=False).clearing
+    return run(scenario, settle=False, seconds=seconds, progress=progress).clearing
 
 
 def verify(clearing: Clearing, *, party: str | None = None) -> Verification:
@@ -151,13 +157,22 @@ def verify(clearing: Clearing, *, party: str | None = None) -> Verification:
     return market.verify(clearing) if party is None else market.verify_participant(clearing, party)
 
 
-def run(scenario: Scenario, *, settle: bool = True, ledger: str | Path = ":memory:") -> Run:
+def run(
+    scenario: Scenario,
+    *,
+    settle: bool = True,
+    ledger: str | Path = ":memory:",
+    seconds: float | None = None,
+    progress: Progress | None = None,
+) -> Run:
     """Go the whole way for one scenario: rates, surplus, permits, clearing, check, settlement.
 
     Parameters
     ----------
     settle : post the opening balances and the trades to a ledger
     ledger : where that ledger is kept
+    seconds : after which stages that only make the clearing better stop: the best that is proved by then is returned
+    progress : told stage, welfare and bound as they come
 
     Raises
     ------
@@ -170,7 +185,8 @@ def run(scenario: Scenario, *, settle: bool = True, ledger: str | Path = ":memor
     wanted = planning.demand(scenario, left)
     decided = decisions(scenario)
     of_permits = permits(scenario, decided)
-    clearing, checked = proved(market.book(scenario, of_rates, decided.permits, capacity, wanted))
+    book = market.book(scenario, of_rates, decided.permits, capacity, wanted)
+    clearing, checked = proved(book, seconds=seconds, progress=progress)
     balances, audit = pl.DataFrame(), "not settled"
     if settle:
         with books.Ledger.open(ledger) as journal:
@@ -183,14 +199,21 @@ def run(scenario: Scenario, *, settle: bool = True, ledger: str | Path = ":memor
     )
 
 
-def proved(book: Book) -> tuple[Clearing, Verification]:
+def proved(
+    book: Book, *, seconds: float | None = None, progress: Progress | None = None
+) -> tuple[Clearing, Verification]:
     """Clear a book, and check the result before it is returned.
+
+    Parameters
+    ----------
+    seconds : after which stages that only make it better stop
+    progress : told stage, welfare and bound as they come
 
     Raises
     ------
     Unproven : the independent check disagrees; nothing is published
     """
-    clearing = market.clear(book)
+    clearing = market.clear(book, seconds=seconds, progress=progress)
     checked = market.verify(clearing)
     if not checked.ok:
         failed = checked.checks.filter(~pl.col("ok")).row(0, named=True)
@@ -242,7 +265,9 @@ def what_if(
     return WhatIf(before, after, compared(before, after))
 
 
-def run_into(scenario: Scenario, folder: Path) -> Run:
+def run_into(
+    scenario: Scenario, folder: Path, *, seconds: float | None = None, progress: Progress | None = None
+) -> Run:
     """Go the whole way and keep it: order book, result and settled ledger in a new folder.
 
     The folder appears when everything in it is written, or not at all.
@@ -259,7 +284,7 @@ def run_into(scenario: Scenario, folder: Path) -> Run:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
         made = Path(beside) / "result"
         made.mkdir()
-        done = run(scenario, ledger=made / "ledger.sqlite")
+        done = run(scenario, ledger=made / "ledger.sqlite", seconds=seconds, progress=progress)
         market.write(done.clearing, made)
         if folder.exists():
             folder.rmdir()

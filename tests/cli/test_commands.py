@@ -193,3 +193,23 @@ def test_a_slip_in_an_import_leaves_no_ledger(tmp_path: Path, capsys: pytest.Cap
     said = capsys.readouterr().err
     assert "opening.csv:15: quantity: 'sixty' is not a whole number" in said
     assert not (tmp_path / "new.sqlite").exists()
+
+
+def test_a_time_limit_still_proves(capsys: pytest.CaptureFixture[str]) -> None:
+    """However short the time, what is shown is proved; JSON says so."""
+    assert main(["clear", str(FLEET), "--time-limit", "0.01", "-o", "json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["proof"][0]["verified"] is True
+    assert float(said["proof"][0]["welfare"]) <= float(said["proof"][0]["bound"])
+
+
+def test_a_time_limit_below_zero_is_a_slip(capsys: pytest.CaptureFixture[str]) -> None:
+    """One clear error, nothing cleared."""
+    assert main(["clear", str(FLEET), "--time-limit", "-1"]) == 3
+    assert "--time-limit" in capsys.readouterr().err
+
+
+def test_a_what_if_without_a_change_is_a_slip(capsys: pytest.CaptureFixture[str]) -> None:
+    """It says which options make a change."""
+    assert main(["what-if", str(FLEET)]) == 3
+    assert "--without-lot" in capsys.readouterr().err

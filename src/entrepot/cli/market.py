@@ -54,6 +54,7 @@ def clear(
     on: dt.date | None = None,
     variant: str | None = None,
     save: Path | None = None,
+    time_limit: Annotated[float | None, Parameter(name="--time-limit")] = None,
     output: Annotated[Output | None, Parameter(name="*")] = None,
 ) -> None:
     """Clear the market: who gets what, at which prices, and what stayed unserved. Proved before it is shown.
@@ -61,6 +62,7 @@ def clear(
         entrepot clear examples/spring-2025
         entrepot clear examples/spring-2025 --on 2025-05-20 --save result
         entrepot clear examples/spring-2025 -o json
+        entrepot clear examples/spring-2025 --time-limit 10
 
     Parameters
     ----------
@@ -68,9 +70,26 @@ def clear(
     on: read the law and the market on this day
     variant: the reading of contested facts
     save: write the order book, the result and the settled ledger into this new folder
+    time_limit: seconds after which the best result so far is proved and shown, instead of a better one sought
     """
+    if time_limit is not None and not time_limit > 0:
+        raise InputError(Fault("--time-limit", f"{time_limit} seconds", "Give a number above 0."))
     read = api.load(scenario, as_of=on, variant=variant)
-    run = api.run(read) if save is None else api.run_into(read, save)
+    with stderr_console().status("Reading law and rates…") as status:
+
+        def progress(stage: str, welfare: float | None, bound: float | None) -> None:
+            said = stage
+            if bound is not None:
+                said += f": bound {bound / 1e6:,.0f} {read.currency}"
+            if welfare is not None and bound:
+                said += f", reached {welfare / 1e6:,.0f}, gap {(bound - welfare) / bound:.3%}"
+            status.update(said)
+
+        run = (
+            api.run(read, seconds=time_limit, progress=progress)
+            if save is None
+            else api.run_into(read, save, seconds=time_limit, progress=progress)
+        )
     show = output or Output()
     titles = {
         "who_got_what": f"{read.title}: who got what, law and market of {read.as_of}",
@@ -85,6 +104,7 @@ def clear(
         "prices": tables.prices_summary(run),
         "unserved": tables.unserved(run),
         "permits": tables.permits_summary(run),
+        "proof": tables.proof(run),
     }
     rows = (
         brief.of_run(run)

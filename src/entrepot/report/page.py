@@ -9,10 +9,13 @@ import polars as pl
 
 from entrepot import catalogue
 from entrepot.catalogue.records import Claim, Figure, Price
+from entrepot.market.depth import depth
 from entrepot.report import figures
 from entrepot.report.compare import changes, dates_compared, variants_compared
 from entrepot.report.format import day, from_micro, money, number
 from entrepot.report.headline import headlines, lede, strip
+from entrepot.report.heat import heat
+from entrepot.report.participants import participants
 from entrepot.report.records import Run, Story
 from entrepot.report.rulings import matrix, rulings
 from entrepot.report.tables import (
@@ -20,6 +23,7 @@ from entrepot.report.tables import (
     party_name,
     party_short,
     prices_summary,
+    site_name,
     trades,
     unserved,
     utilisation,
@@ -77,6 +81,9 @@ def page(story: Story) -> dict[str, object]:
         "charts": charts,
         "chart_specs": {c.id: dict(c.spec) for group in charts.values() for c in group},
         "use": _use(run),
+        "participants": participants(run),
+        "heat": heat(run),
+        "depth": _depth(run),
         "rulings": found,
         "matrix": matrix(run, found),
         "law_known_to": _law(run),
@@ -140,6 +147,18 @@ def _head(reason: str) -> str:
 def _model_name(model: str) -> str:
     known = catalogue.models().get(model)
     return model if known is None else known.name
+
+
+def _depth(run: Run) -> list[dict[str, object]]:
+    names = {p["pool"]: p for p in run.clearing.pools.iter_rows(named=True)}
+    return [
+        {
+            **row,
+            "chip": chip_name(names[row["pool"]]["accelerator"]),
+            "site": site_name(run, names[row["pool"]]["site"]),
+        }
+        for row in depth(run.clearing).to_dicts()
+    ]
 
 
 def _use(run: Run) -> list[dict[str, object]]:

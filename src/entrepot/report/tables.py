@@ -25,6 +25,7 @@ __all__ = [
     "party_short",
     "permits_summary",
     "prices_summary",
+    "proof",
     "site_name",
     "trades",
     "unserved",
@@ -340,6 +341,32 @@ def permits_summary(run: Run) -> pl.DataFrame:
         .sort(["permitted", "pairs", "outcome", "citation", "reason"], descending=[True, True, False, False, False])
         .select("outcome", "permitted", "pairs", "lots", "bids", "citation", "reason")
     )  # fmt: skip
+
+
+def proof(run: Run) -> pl.DataFrame:
+    """Return what was proved, in one row.
+
+    Returns
+    -------
+    welfare, bound (currency), gap, seconds (to find it), verified, checks, made_whole (currency, paid from the fee), currency
+    """
+    found, book = run.clearing.certificate, run.clearing.book
+    made = int(run.clearing.make_whole["amount_minor"].sum() or 0)
+    row = {
+        "welfare": from_micro(found.welfare_micro),
+        "bound": from_micro(found.bound_micro),
+        "gap": found.gap,
+        "seconds": run.clearing.solve_seconds,
+        "verified": run.verification.ok,
+        "checks": run.verification.checks.height,
+        "made_whole": from_minor(made, book.minor_digits),
+        "currency": book.currency,
+    }
+    schema: Schema = {
+        "welfare": _PRICE, "bound": _PRICE, "gap": pl.Float64, "seconds": pl.Float64, "verified": pl.Boolean,
+        "checks": pl.Int64, "made_whole": _MONEY, "currency": pl.String,
+    }  # fmt: skip
+    return pl.DataFrame([row], schema=schema)
 
 
 def unserved(run: Run) -> pl.DataFrame:

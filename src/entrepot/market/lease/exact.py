@@ -25,7 +25,7 @@ __all__ = ["is_small", "polish"]
 F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
 
-_ENTRIES_MAX = 120_000  # of the restricted program
+_ENTRIES_MAX = 40_000  # of the restricted program
 _ROUNDS = 25
 _EXACT = 1e-7  # of the bound
 _SECONDS = 60.0
