@@ -27,7 +27,7 @@ def served(clearing: Clearing, bid: str) -> list[float]:
     return clearing.work.filter(pl.col("bid") == bid).sort("period")["served_mtok_per_h"].to_list()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(books())
 def test_every_lease_clearing_stands(book: Book) -> None:
     """Whatever the rules drawn, the independent check agrees, and welfare is below the bound."""
@@ -37,13 +37,13 @@ def test_every_lease_clearing_stands(book: Book) -> None:
     assert checked.welfare_micro <= checked.bound_micro
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(books())
 def test_no_clearing_beats_the_true_optimum(book: Book) -> None:
     """The optimum under every rule, by mixed-integer programming, lies between welfare and bound."""
     clearing = clear(book)
-    best = textbook(book, whole=True)
-    assert clearing.certificate.welfare_micro <= best * (1 + 1e-6) + 2
+    best, most = textbook(book, whole=True)
+    assert clearing.certificate.welfare_micro <= most * (1 + 1e-6) + 2
     assert best <= clearing.certificate.bound_micro * (1 + 1e-6) + 2
 
 

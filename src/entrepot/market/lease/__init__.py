@@ -7,7 +7,7 @@
     program.py   the book as blocks of columns          columns.py   what columns take and pay, by prefix sums
     start.py     prices of one period that stands for all    pricing.py   everyone's answer to prices; the bound
     saddle.py    restarted Halpern PDHG                  prices.py    rounds of both
-    whole.py     whole devices of whole bids             cover.py     the cheapest lots that supply them
+    exact.py     a small market as one linear program     whole.py     whole devices of whole bids             cover.py     the cheapest lots that supply them
     hourly.py    bids by the hour on what is left        engine.py    the path on one page
 """
 

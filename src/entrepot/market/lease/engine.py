@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from entrepot.market.found import Found
 from entrepot.market.goods import FLEXIBLE, SALE, WHOLE, Goods
-from entrepot.market.lease.exact import is_small, polish
+from entrepot.market.lease.exact import exact, is_small
 from entrepot.market.lease.hourly import hand_out
 from entrepot.market.lease.prices import Shares, find
 from entrepot.market.lease.pricing import batches
@@ -31,7 +31,6 @@ I64: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_]
 
 _TOLERANCE = 4e-4  # of the bound: about half is left after shortages are repaired
-_ROUGH = 5e-3  # where a linear program takes over
 _SECONDS = 120.0
 _WORTH = (0.02, 0.1, 0.3)  # of its ask: what a lot may miss and still be considered
 
@@ -42,11 +41,12 @@ def divisible(
     """Return the prices and shares of the divisible market."""
     watch = watch or Watch()
     p = program(book, g, book.bids["term"].to_numpy())
-    found = batches(p, g.offered)
-    small = is_small(p)
-    rough = max(tolerance, _ROUGH) if small else tolerance
-    shares = find(p, found, start(book, g), tolerance=rough, watch=watch, seconds=_SECONDS)
-    return p, polish(p, found, shares, watch) if small else shares
+    found, level = batches(p, g.offered), start(book, g)
+    if is_small(p, found):
+        done = exact(p, found, level, watch)
+        if done is not None:
+            return p, done
+    return p, find(p, found, level, tolerance=tolerance, watch=watch, seconds=_SECONDS)
 
 
 def solve_lease(book: Book, g: Goods, watch: Watch | None = None) -> Found:
