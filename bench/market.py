@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, sparse
 
+from bench.published import published_book
 from entrepot.market import clear, verify
 from entrepot.market.goods import goods
 from entrepot.market.instances import Shape, instance
@@ -69,6 +70,10 @@ def run(console_print: Callable[[str], None]) -> None:
         console_print(
             f"  {orders:,} orders, {chips} x {sites}, demand {scarcity} x supply, {yields} yields: {said}"
         )
+    console_print(
+        "a day by the hour, drawn from published prices, request sizes and daily curves (bench/published.py)"
+    )
+    console_print(f"  20,000 orders x 24 hours: {_whole_way(published_book(20_000, 16))}")
     console_print("whole nodes for each bid (no sharing)")
     for orders, seed in ((10_000, 14), (100_000, 15)):
         console_print(f"  {orders:,} orders: {_whole_way(instance(Shape(orders=orders, blocks=(8,)), seed))}")

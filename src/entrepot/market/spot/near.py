@@ -116,7 +116,8 @@ def _binned(cell: I64, price: F64, quantity: F64, cells: int, bins: int) -> tupl
     total = np.bincount(cell, quantity, minlength=cells)
     before = np.cumsum(total) - total
     middle = np.cumsum(quantity) - quantity / 2 - before[cell]
-    bin_of = np.clip((middle / np.maximum(total[cell], 1e-300) * bins).astype(np.int64), 0, bins - 1)
+    of = np.divide(middle, total[cell], out=np.zeros(len(cell)), where=total[cell] > 0)
+    bin_of = np.clip((of * bins).astype(np.int64), 0, bins - 1)
     new = np.ones(len(cell), dtype=np.bool_)
     new[1:] = (np.diff(cell) != 0) | (np.diff(bin_of) != 0)
     begin = np.flatnonzero(new)
