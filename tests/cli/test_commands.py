@@ -188,10 +188,12 @@ def test_a_slip_in_an_import_leaves_no_ledger(tmp_path: Path, capsys: pytest.Cap
     """File, row, field, mend; exit 3; and no new file."""
     table = tmp_path / "opening.csv"
     assert main(["ledger", "template", "opening", "--out", str(table)]) == 0
-    table.write_text(table.read_text(encoding="utf-8").replace(",64,", ",sixty,"), encoding="utf-8")
+    lines = table.read_text(encoding="utf-8").splitlines()
+    row = next(number for number, line in enumerate(lines, start=1) if ",64," in line)
+    table.write_text("\n".join(lines).replace(",64,", ",sixty,", 1), encoding="utf-8")
     assert main(["ledger", "import", str(tmp_path / "new.sqlite"), str(table), "--kind", "opening"]) == 3
     said = capsys.readouterr().err
-    assert "opening.csv:15: quantity: 'sixty' is not a whole number" in said
+    assert f"opening.csv:{row}: quantity: 'sixty' is not a whole number" in said
     assert not (tmp_path / "new.sqlite").exists()
 
 
