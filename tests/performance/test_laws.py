@@ -215,9 +215,10 @@ def test_a_mix_is_a_set_of_buckets(workload: Workload, order: list[int]) -> None
         osl=np.repeat(workload.osl, 2),
         share=np.repeat(workload.share, 2) / 2,
     )
-    rate = central(estimate(workload, accelerator, model))
-    assert central(estimate(shuffled, accelerator, model)) == pytest.approx(rate, rel=1e-9)
-    assert central(estimate(twice, accelerator, model)) == pytest.approx(rate, rel=1e-9)
+    # pools are paired on a grid of rates: where two pairs tie, rounding may choose
+    rate = central(estimate(workload, accelerator, model, pools=False))
+    assert central(estimate(shuffled, accelerator, model, pools=False)) == pytest.approx(rate, rel=1e-9)
+    assert central(estimate(twice, accelerator, model, pools=False)) == pytest.approx(rate, rel=1e-9)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -39,18 +39,27 @@ __all__ = [
 
 METRICS = ("ttft_s", "tpot_s", "rate")
 LEVELS: Mapping[str, tuple[tuple[str, ...], float]] = {  # fields of the key, and k of the shrinkage
-    "harness": (("harness", "stack"), 10.0),
-    "architecture": (("harness", "arch", "stack"), 10.0),
-    "version": (("stack", "version"), 8.0),
-    "model": (("model", "format"), 10.0),
-    "service": (("harness", "stack", "model", "format"), 6.0),
-    "chip": (("chip", "stack"), 10.0),
+    "harness": (("harness", "stack"), 2.0),
+    "architecture": (("harness", "arch", "stack"), 2.0),
+    "version": (("stack", "version"), 2.0),
+    "model": (("model", "format"), 2.0),
+    "service": (("harness", "stack", "model", "format"), 0.7),
+    "chip": (("chip", "stack"), 1.5),
     "cell": (("harness", "chip", "stack", "model", "format"), 3.0),
     "release": (("harness", "chip", "stack", "model", "format", "version"), 3.0),
     "lengths": (("harness", "chip", "stack", "model", "format", "version", "lengths"), 2.0),
     "layout": (("harness", "chip", "stack", "model", "format", "version", "layout"), 3.0),
 }
 _TTFT_ONLY = ("lengths",)
+_OF_CELLS = (
+    "harness",
+    "architecture",
+    "version",
+    "model",
+    "service",
+    "chip",
+)  # k counts cells here, rows below
+_CELL_ROWS = 4.0  # rows of a cell at which it counts half
 _LIMIT = 1.0
 
 
@@ -94,12 +103,21 @@ def learn(
                 continue
             groups[key.at(level), metric].append(i)
         for (name, metric), members in groups.items():
-            w = weights[members]
+            w = _weights_of_cells(keys, members, weights) if level in _OF_CELLS else weights[members]
             mean = float((left[members] * w).sum() / (w.sum() + k))
             value = float(np.clip(-mean, -limit, limit))
             left[members] = left[members] + value
             out[level, name, metric] = (value, len(members))
     return out
+
+
+def _weights_of_cells(keys: Sequence[Key], members: Sequence[int], weights: F64) -> F64:
+    """Return weights under which a cell counts once however many rows it has: n / (n + 4), spread over its rows."""
+    names = [keys[i].at("cell") for i in members]
+    rows: dict[str, float] = defaultdict(float)
+    for i, name in zip(members, names, strict=True):
+        rows[name] += float(weights[i])
+    return np.array([weights[i] / (rows[n] + _CELL_ROWS) for i, n in zip(members, names, strict=True)])
 
 
 def offset(table: Offsets, key: Key, metric: str) -> float:

@@ -212,7 +212,7 @@ def predict(m: Material, model: Model, found: Answers | None = None) -> F64:
             osl = max(c.osl * c.length_factor, 1.0)
             times = at.batch[k] * osl / (ttft + (osl - 1) * tpot)
             rate = times * (1 + c.isl / c.osl) if kind == "total_per_s" else times
-            taught = any(("chip", key.at("chip"), t) in model.offsets for t in ("tpot_s", "ttft_s"))
+            taught = any(("harness", key.at("harness"), t) in model.offsets for t in ("tpot_s", "ttft_s"))
             out[i] = np.log(rate) if taught else out[i] + own
         else:
             out[i] += own
