@@ -342,3 +342,26 @@ def test_countries_judged_as_one_kind_answer_as_one() -> None:
             continue
         alone = changes(first, last, known, destinations=[code])
         assert bool(alone) is (code in told), code
+
+
+def test_the_rule_of_january_2026_changed_the_answer_of_those_alone_who_file_the_certificate() -> None:
+    """91 FR 1684: below 21 000 TPP and 6500 GB/s, to China and Macau, with 748 Supp. 2(dd); nothing else moved that day."""
+    from entrepot.controls.days import changes
+
+    found = changes(
+        dt.date(2026, 1, 14), dt.date(2026, 1, 15), {k: chips()[k] for k in ("H200", "B200", "H20")}
+    )
+    assert [(c.chips, c.destinations, c.certified) for c in found] == [
+        (("nvidia-h200-sxm-141gb",), ("CN", "HK", "MO"), True)
+    ]
+    assert found[0].before.policy is ReviewPolicy.DENIAL
+    assert found[0].after.policy is ReviewPolicy.CASE_BY_CASE
+
+
+def test_a_person_types_the_kinds_of_act_by_their_names() -> None:
+    """What --help offers is what is taken."""
+    from typing import get_args
+
+    from entrepot.cli.facts import Act
+
+    assert set(get_args(Act)) == {kind.value for kind in TransferKind}

@@ -11,7 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from entrepot import catalogue, controls
-from entrepot.cli.facts import Facts, country, with_facts
+from entrepot.cli.facts import Act, Facts, country, with_facts
 from entrepot.cli.output import Output, emit, note
 from entrepot.cli.recorded import Recorded, write
 from entrepot.controls.records import Decision, Outcome, PartyFacts, Provenance, Transfer, TransferKind
@@ -28,7 +28,7 @@ def check(
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     to: str | None = None,
     on: dt.date | None = None,
-    kind: TransferKind | None = None,
+    kind: Act | None = None,
     hq: str | None = None,
     parent_hq: str | None = None,
     sender_hq: str | None = None,
@@ -142,7 +142,7 @@ def check(
     more = facts or Facts()
     named = chip if more.hbm else catalogue.accelerator(chip).id
     plain = Transfer(
-        named, kind or _kind(origin, destination), origin, destination, sender, recipient, on,
+        named, TransferKind(kind) if kind else _kind(origin, destination), origin, destination, sender, recipient, on,
         origin_of,
     )  # fmt: skip
     decision = controls.decide(with_facts(plain, more), trace=trace)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from entrepot import catalogue, controls
-from entrepot.cli.facts import country
+from entrepot.cli.facts import Act, country
 from entrepot.cli.output import Output, emit, note
 from entrepot.controls import law
 from entrepot.controls.records import TransferKind
@@ -173,7 +173,7 @@ def diff(
     chip: Annotated[list[str] | None, Parameter(negative=())] = None,
     destination: Annotated[list[str] | None, Parameter(negative=())] = None,
     hq: str | None = None,
-    kind: TransferKind = TransferKind.EXPORT,
+    kind: Act = "export",
     letters: Annotated[bool, Parameter(negative=())] = False,
     output: Annotated[Output | None, Parameter(name="*")] = None,
 ) -> None:
@@ -204,7 +204,9 @@ def diff(
     chips = {c.id: c for c in map(catalogue.accelerator, chip)} if chip else known
     places = [country("--destination", code) for code in destination] if destination else None
     seat = country("--hq", hq) if hq else None
-    found = days.changes(from_, to, chips, destinations=places, seat=seat, kind=kind, letters=letters)
+    found = days.changes(
+        from_, to, chips, destinations=places, seat=seat, kind=TransferKind(kind), letters=letters
+    )
     table = show.output == "table"
     rows = [
         {
@@ -212,12 +214,13 @@ def diff(
             "destinations": _few(c.destinations) if table else list(c.destinations),
             "before": _said(c.before, c.after),
             "after": _said(c.after, c.before),
+            "if": "748 Supp. 2(dd) is filed" if c.certified else "",
             "because": "; ".join(c.because) if table else list(c.because),
         }
         for c in found
     ]
     emit(rows, kind="diff", output=show)
-    pairs = sum(len(c.chips) * len(c.destinations) for c in found)
+    pairs = len({(chip_id, place) for c in found for chip_id in c.chips for place in c.destinations})
     note(f"{pairs} pairs of chip and destination changed from {from_} to {to}. {_about()}")
 
 

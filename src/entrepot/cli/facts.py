@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 from cyclopts import Parameter
 
@@ -21,7 +21,19 @@ from entrepot.controls.records import (
 )
 from entrepot.errors import Fault, InputError, nearest
 
-__all__ = ["Facts", "country", "with_facts"]
+__all__ = ["Act", "Facts", "country", "with_facts"]
+
+Act: TypeAlias = Literal[
+    "export",
+    "re-export",
+    "transfer-in-country",
+    "compute-lease",
+    "domestic",
+    "possession-lease",
+    "licence-key",
+    "use",
+]
+"""The values of `TransferKind`, as people type them: an enum's members would be offered by their Python names."""
 
 _List = Annotated[list[str] | None, Parameter(negative=())]
 _Flag = Annotated[bool, Parameter(negative=())]

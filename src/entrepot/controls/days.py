@@ -1,7 +1,9 @@
 """Which chips and destinations have another answer on one day than on another, and which text made the difference?
 
 Every chip is tried against every country with plain parties: screened and clear, civil, headquartered where they stand, no
-letter unless asked for. Countries that no rule can tell apart on either day are judged once.
+letter unless asked for. Where a licence is required the application is judged twice, without and with the certificate of
+748 Supp. 2(dd): what changes only for those who file it is said so. Countries that no rule can tell apart on either day are
+judged once.
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ class Change:
     because: tuple[str, ...]
     chips: tuple[str, ...]
     destinations: tuple[str, ...]
+    certified: bool = False
+    """only for an application with the certificate of 748 Supp. 2(dd); without it nothing changed, or something else"""
 
     @property
     def in_name_only(self) -> bool:
@@ -70,25 +74,29 @@ def changes(
     seat : headquarters of the recipient, wherever the destination; by default the destination itself
     letters : the sender is each chip's maker, bound by the letters that it has received
     """
-    found: dict[tuple[Answer, Answer, tuple[str, ...]], dict[str, list[str]]] = {}
+    found: dict[tuple[Answer, Answer, tuple[str, ...], bool], dict[str, list[str]]] = {}
     alike = _alike(destinations or [c for c in groups.countries() if c != "US"], first, last)
     for chip in chips.values():
         for place, same in alike:
             act = _plain(chip, place, kind, seat or place, first, letters=letters)
-            before, after = (
-                decide(act, accelerators=chips),
-                decide(_on(act, chip, last, letters=letters), accelerators=chips),
-            )
-            one, two = _answer(before), _answer(after)
-            if one != two:
-                because = _because(before, after, place, first, last)
-                found.setdefault((one, two, because), {}).setdefault(chip.id, []).extend(same)
+            acts = (act, _on(act, chip, last, letters=letters))
+            plain = [decide(one, accelerators=chips) for one in acts]
+            tried = [(plain, False)]
+            if any(d.outcome is Outcome.LICENCE_REQUIRED for d in plain):
+                filed = [decide(replace(one, dd_certificate=True), accelerators=chips) for one in acts]
+                if [_answer(d) for d in filed] != [_answer(d) for d in plain]:
+                    tried.append((filed, True))
+            for (before, after), certified in tried:
+                one, two = _answer(before), _answer(after)
+                if one != two:
+                    key = (one, two, _because(before, after, place, first, last), certified)
+                    found.setdefault(key, {}).setdefault(chip.id, []).extend(same)
     out = []
-    for (one, two, because), of_chip in found.items():
+    for (one, two, because, certified), of_chip in found.items():
         by_places: dict[tuple[str, ...], list[str]] = {}
         for chip_id, places in of_chip.items():
             by_places.setdefault(tuple(sorted(places)), []).append(chip_id)
-        out += [Change(one, two, because, tuple(ids), places) for places, ids in by_places.items()]
+        out += [Change(one, two, because, tuple(ids), places, certified) for places, ids in by_places.items()]
     return sorted(out, key=lambda c: (c.in_name_only, -len(c.chips) * len(c.destinations), c.chips))
 
 
