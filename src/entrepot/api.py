@@ -49,7 +49,7 @@ __all__ = [
     "clear",
     "compare",
     "decisions",
-    "explain",
+    "lease_prices",
     "load",
     "permits",
     "proved",
@@ -59,6 +59,7 @@ __all__ = [
     "run_into",
     "screen",
     "size",
+    "size_by_hour",
     "sized",
     "story",
     "surplus",
@@ -66,6 +67,7 @@ __all__ = [
     "transfer",
     "verify",
     "what_if",
+    "work_of",
     "workload",
     "write_report",
 ]
@@ -346,9 +348,26 @@ def provenance(ledger: str | Path, unit_lot: str) -> tuple[str, Provenance]:
     return lot.accelerator, Provenance(lot.imported_on, lot.imported_from, lot.authorisation, lot.conditions)
 
 
-def _mix(model: str, mix: str, slo: Slo) -> Workload:
+def work_of(
+    model: str,
+    *,
+    mix: str,
+    slo: Slo | None = None,
+    prefix_hit_share: float = 0.0,
+    arrival_scv: float | None = None,
+) -> Workload:
+    """Return a model's work on a public request-size mix, as the performance model sees it."""
     isl, osl, share = public_demand.mix(mix)
-    return Workload(f"{model} {mix}", model, np.array(isl), np.array(osl), np.array(share), slo)
+    return Workload(
+        f"{model} {mix}",
+        catalogue.model(model).id,
+        np.array(isl),
+        np.array(osl),
+        np.array(share),
+        slo or Slo(None, None),
+        prefix_hit_share,
+        arrival_scv,
+    )
 
 
 def _chips(names: Sequence[str] | None) -> list[Accelerator]:
@@ -364,6 +383,9 @@ def size(
     mix: str = "servegen-deepseek-r1",
     chips: Sequence[str] | None = None,
     slo: Slo | None = None,
+    prefix_hit_share: float = 0.0,
+    arrival_scv: float | None = None,
+    speculation: performance.Speculation | None = None,
 ) -> pl.DataFrame:
     """Return the devices that a service needs in each kind of chip: low, central and high, in whole replicas.
 
@@ -371,11 +393,52 @@ def size(
     ----------
     requests_per_s : load at each moment of interest, e.g. 24 hours; the answer covers the largest
     mix : a public request-size mix of the catalogue
+    arrival_scv : burstiness of the service's arrivals; ``None`` is a closed loop
     """
-    shape = catalogue.model(model)
-    work = _mix(shape.id, mix, slo or Slo(None, None))
+    work = work_of(model, mix=mix, slo=slo, prefix_hit_share=prefix_hit_share, arrival_scv=arrival_scv)
     load_rps = np.asarray(requests_per_s, dtype=np.float64)
-    return _sizes([(work.id, work, chip, shape, load_rps) for chip in _chips(chips)])
+    shape = catalogue.model(model)
+    return _sizes([(work.id, work, chip, shape, load_rps) for chip in _chips(chips)], speculation)
+
+
+def size_by_hour(
+    model: str,
+    requests_per_s: Sequence[float],
+    *,
+    mix: str,
+    chips: Sequence[str],
+    slo: Slo | None = None,
+    prefix_hit_share: float = 0.0,
+    arrival_scv: float | None = None,
+    speculation: performance.Speculation | None = None,
+) -> pl.DataFrame:
+    """Return the devices that a service needs in each hour, and those that its peak leaves idle then.
+
+    Returns
+    -------
+    table ``accelerator``, ``hour``, ``requests_per_s``, ``devices_low``, ``devices_central``, ``devices_high``, ``idle``:
+    devices of the busiest hour that this hour does not need, at the central rate
+    """
+    work = work_of(model, mix=mix, slo=slo, prefix_hit_share=prefix_hit_share, arrival_scv=arrival_scv)
+    load_rps = np.asarray(requests_per_s, dtype=np.float64)
+    tables = []
+    for chip in _chips(chips):
+        found = performance.size(work, chip, catalogue.model(model), load_rps, speculation=speculation)
+        peak = int(found.devices_central.max())
+        tables.append(
+            pl.DataFrame(
+                {
+                    "accelerator": [chip.id] * len(load_rps),
+                    "hour": range(len(load_rps)),
+                    "requests_per_s": load_rps,
+                    "devices_low": found.devices_low,
+                    "devices_central": found.devices_central,
+                    "devices_high": found.devices_high,
+                    "idle": peak - found.devices_central,
+                }
+            )
+        )
+    return pl.concat(tables)
 
 
 def sized(scenario: Scenario) -> pl.DataFrame:
@@ -394,7 +457,10 @@ def sized(scenario: Scenario) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _sizes(asked: Sequence[tuple[str, Workload, Accelerator, Model, NDArray[np.float64]]]) -> pl.DataFrame:
+def _sizes(
+    asked: Sequence[tuple[str, Workload, Accelerator, Model, NDArray[np.float64]]],
+    speculation: performance.Speculation | None = None,
+) -> pl.DataFrame:
     rows: list[dict[str, object]] = []
     for name, work, chip, shape, load_rps in asked:
         row: dict[str, object] = {
@@ -403,7 +469,7 @@ def _sizes(asked: Sequence[tuple[str, Workload, Accelerator, Model, NDArray[np.f
             "peak_requests_per_s": float(load_rps.max()),
         }
         try:
-            found = performance.size(work, chip, shape, load_rps)
+            found = performance.size(work, chip, shape, load_rps, speculation=speculation)
         except MissingFact as unknown:
             rows.append({**row, "reason": str(unknown)})
             continue
@@ -429,26 +495,37 @@ def compare(
     mix: str = "servegen-deepseek-r1",
     chips: Sequence[str] | None = None,
     slo: Slo | None = None,
+    prefix_hit_share: float = 0.0,
+    arrival_scv: float | None = None,
+    speculation: performance.Speculation | None = None,
+    engine: str = performance.DEFAULT_ENGINE,
 ) -> pl.DataFrame:
-    """Return what each chip delivers for one kind of work, best first, with intervals and what binds."""
-    shape = catalogue.model(model)
-    work = _mix(shape.id, mix, slo or Slo(None, None))
-    table = performance.rates([work], _chips(chips), {shape.id: shape})
+    """Return what each chip delivers for one kind of work, best first, with intervals, what binds and the runner-up."""
+    work = work_of(model, mix=mix, slo=slo, prefix_hit_share=prefix_hit_share, arrival_scv=arrival_scv)
+    models = {work.model: catalogue.model(work.model)}
+    table = performance.rates([work], _chips(chips), models, speculation=speculation, engine=engine)
     return table.sort("mtok_per_device_hour_central", descending=True, nulls_last=True)
 
 
-def explain(
-    model: str,
-    chip: str,
-    *,
-    mix: str = "servegen-deepseek-r1",
-    slo: Slo | None = None,
-    engine: str = performance.DEFAULT_ENGINE,
-) -> pl.DataFrame:
-    """Return where the time of a request goes on one chip, by phase and kind of operation."""
-    shape = catalogue.model(model)
-    work = _mix(shape.id, mix, slo or Slo(None, None))
-    return performance.explain(work, catalogue.accelerator(chip), shape, engine=engine)
+def lease_prices(chips: Sequence[str]) -> dict[str, performance.PriceRange]:
+    """Return the range of the catalogue's lease prices of one device-hour in USD, by chip; chips without one are left out."""
+    out = {}
+    for chip in chips:
+        seen = [
+            p
+            for p in catalogue.prices()
+            if p.accelerator == chip and p.kind == "lease_per_gpu_hour" and p.currency == "USD"
+        ]
+        if seen:
+            values = sorted(p.value for p in seen)
+            dates = sorted(p.date for p in seen if p.date)
+            said = (
+                f"{len(seen)} lease prices of the catalogue, {dates[0]} to {dates[-1]}"
+                if dates
+                else f"{len(seen)} prices"
+            )
+            out[chip] = performance.PriceRange(values[0], values[len(values) // 2], values[-1], "USD", said)
+    return out
 
 
 def train(

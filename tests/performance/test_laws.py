@@ -133,10 +133,8 @@ def test_more_bandwidth_never_lowers_the_rate(
     """A chip that is better in one figure and equal in the others is worth at least as much."""
     assert accelerator.memory_bw_gb_s is not None
     better = replace(accelerator, memory_bw_gb_s=accelerator.memory_bw_gb_s * Decimal(factor))
-    before = low(
-        estimate(workload, accelerator, model, pools=False)
-    )  # separate pools are paired by their centres
-    assert low(estimate(workload, better, model, pools=False)) >= before * (1 - 1e-12)
+    before = low(estimate(workload, accelerator, model))
+    assert low(estimate(workload, better, model)) >= before * (1 - 1e-12)
 
 
 @given(workloads(), chips, models, more)
@@ -147,10 +145,8 @@ def test_a_higher_peak_never_lowers_the_rate(
     """Efficiency falls with peak per SM, but never faster than the peak rises."""
     rates = {fmt: rate * Decimal(factor) for fmt, rate in accelerator.dense_rate.items()}
     better = replace(accelerator, dense_rate=rates)
-    before = low(
-        estimate(workload, accelerator, model, pools=False)
-    )  # separate pools are paired by their centres
-    assert low(estimate(workload, better, model, pools=False)) >= before * (1 - 1e-12)
+    before = low(estimate(workload, accelerator, model))
+    assert low(estimate(workload, better, model)) >= before * (1 - 1e-12)
 
 
 @given(workloads(), chips, models, more)

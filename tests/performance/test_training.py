@@ -16,9 +16,8 @@ from entrepot.catalogue.records import NumberFormat
 from entrepot.catalogue.shape import parameters
 from entrepot.errors import InputError, MissingFact
 from entrepot.performance import TrainingLayout, TrainingRun, train
-from entrepot.performance.chip import chip
 from entrepot.performance.operations import shape
-from entrepot.performance.training import constants, model_operations, step_seconds
+from entrepot.performance.training import constants, model_operations, step_seconds, training_chip
 from entrepot.performance.training_rows import conditions, plain_gpt, predict, predict_row, published_rate
 
 H100 = catalogue.accelerator("nvidia-h100-sxm5-80gb")
@@ -46,7 +45,7 @@ def test_no_step_beats_peak_arithmetic(layout: TrainingLayout, name: str) -> Non
     built = parameters(model)
     assert built is not None
     run = TrainingRun(tokens=1e9, sequence=4096, batch=1024)
-    step = float(step_seconds(chip(H100), shape(model), run, [layout]).step[0])
+    step = float(step_seconds(training_chip(H100), shape(model), run, [layout]).step[0])
     body = built.active - built.embedding - built.head
     rate = run.batch * run.sequence / step / layout.devices
     assert 6 * body * rate < float(H100.dense_rate[NumberFormat.BF16]) * 1e12
@@ -57,7 +56,7 @@ def test_no_step_beats_peak_arithmetic(layout: TrainingLayout, name: str) -> Non
 def test_recomputation_trades_time_for_memory(layout: TrainingLayout) -> None:
     """Activations shrink, the step grows, by at most a third and what is communicated again."""
     plain, again = (
-        step_seconds(chip(H100), shape(LLAMA), RUN, [replace(layout, recompute=how)])
+        step_seconds(training_chip(H100), shape(LLAMA), RUN, [replace(layout, recompute=how)])
         for how in ("none", "full")
     )
     assert again.activations[0] < plain.activations[0]
@@ -72,7 +71,7 @@ def test_weights_gradients_and_states_are_counted_once_over_all_devices(layout: 
     model = catalogue.model("llama-3.1-8b")
     built = parameters(model)
     assert built is not None
-    full = step_seconds(chip(H100), shape(model), RUN, [replace(layout, shard=3)])
+    full = step_seconds(training_chip(H100), shape(model), RUN, [replace(layout, shard=3)])
     copies = layout.devices
     assert float(full.weights[0]) * copies == pytest.approx(2 * built.total, rel=0.01)
     assert float(full.gradients[0]) * copies == pytest.approx(4 * built.total, rel=0.01)
@@ -84,13 +83,14 @@ def test_more_microbatches_shrink_the_bubble() -> None:
     layout = TrainingLayout(64, 8, 8)
     of = replace(shape(LLAMA), head=0.0)
     bubbles = [
-        float(step_seconds(chip(H100), of, replace(RUN, batch=b), [layout]).bubble[0]) for b in (8, 64, 512)
+        float(step_seconds(training_chip(H100), of, replace(RUN, batch=b), [layout]).bubble[0])
+        for b in (8, 64, 512)
     ]
     assert bubbles == pytest.approx([7 / 8, 7 / 64, 7 / 512])
     folded = replace(layout, virtual_stages=4)
-    assert float(step_seconds(chip(H100), of, replace(RUN, batch=8), [folded]).bubble[0]) == pytest.approx(
-        7 / 32
-    )
+    assert float(
+        step_seconds(training_chip(H100), of, replace(RUN, batch=8), [folded]).bubble[0]
+    ) == pytest.approx(7 / 32)
 
 
 def test_operations_agree_with_published_counts() -> None:
@@ -118,8 +118,8 @@ def test_plain_shapes_rebuild_the_published_parameter_count(name: str, published
 def test_lora_needs_little_memory_beside_the_weights() -> None:
     """Frozen weights have no gradients and no optimizer; a step saves the gradients of weights, a third of the work."""
     layout = TrainingLayout(8, 8)
-    full = step_seconds(chip(H100), shape(LLAMA), RUN, [layout])
-    lora = step_seconds(chip(H100), shape(LLAMA), replace(RUN, method="lora"), [layout])
+    full = step_seconds(training_chip(H100), shape(LLAMA), RUN, [layout])
+    lora = step_seconds(training_chip(H100), shape(LLAMA), replace(RUN, method="lora"), [layout])
     assert lora.states[0] < full.states[0] / 50
     assert 0.6 < float(lora.step[0] / full.step[0]) < 0.75
     ratio = model_operations(shape(LLAMA), 4096, "lora") / model_operations(shape(LLAMA), 4096)

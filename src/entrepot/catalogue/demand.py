@@ -23,7 +23,18 @@ from typing import Final, TypeVar
 
 from entrepot.errors import Fault, InputError, NotFound
 
-__all__ = ["Peak", "Trace", "curves", "hourly", "mix", "mixes", "peak", "published_mean", "trace"]
+__all__ = [
+    "Peak",
+    "Trace",
+    "arrival_scv",
+    "curves",
+    "hourly",
+    "mix",
+    "mixes",
+    "peak",
+    "published_mean",
+    "trace",
+]
 
 _HERE: Final = files("entrepot.catalogue") / "data" / "demand"
 T = TypeVar("T")
@@ -86,7 +97,7 @@ def trace(name: str) -> Trace:
 
 @lru_cache(maxsize=1)
 def _statistics() -> Mapping[tuple[str, str], Mapping[str, float]]:
-    numbers = ("mean", "min", "max")
+    numbers = ("mean", "std", "min", "max")
     return {
         (r["mix"], r["metric"]): {n: float(r[n]) for n in numbers if r[n]}
         for r in _rows("token_statistics.csv")
@@ -117,6 +128,25 @@ def published_mean(name: str) -> tuple[float, float] | None:
     stats = _statistics()
     means = [stats.get((name, metric), {}).get("mean") for metric in _METRIC.values()]
     return None if means[0] is None or means[1] is None else (means[0], means[1])
+
+
+def arrival_scv(name: str) -> float | None:
+    """Return the squared coefficient of variation of the times between a trace's requests; ``None`` where not on record.
+
+    Raises
+    ------
+    NotFound
+        no such mix; carries the nearest names
+
+    Examples
+    --------
+    >>> round(arrival_scv("azure-llm-2023-conv"), 2)
+    1.2
+    """
+    _known("mix", name, _buckets())
+    found = _statistics().get((name, "interarrival_s"), {})
+    mean, deviation = found.get("mean"), found.get("std")
+    return None if mean is None or deviation is None else (deviation / mean) ** 2
 
 
 @lru_cache(maxsize=16)

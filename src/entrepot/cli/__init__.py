@@ -125,6 +125,11 @@ _performance.command(
     help="Where does the time go, operation by operation?",
 )
 _performance.command(
+    "entrepot.cli.performance:latency",
+    name="latency",
+    help="How long do requests wait at this load?",
+)
+_performance.command(
     "entrepot.cli.performance:train",
     name="train",
     help="How long does a training run take, with which MFU, and does it fit?",

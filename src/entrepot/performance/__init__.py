@@ -8,7 +8,10 @@ milliseconds by kind of operation.
 from entrepot.performance.efficiency import Provenance, provenance
 from entrepot.performance.estimate import DEFAULT_ENGINE, estimate
 from entrepot.performance.explain import explain, roofline
+from entrepot.performance.latency import PERCENTILES, Latency, Profile, latency
 from entrepot.performance.operating import OperatingPoint, operating_point
+from entrepot.performance.pareto import frontier
+from entrepot.performance.pictures import page, pareto_picture, roofline_picture
 from entrepot.performance.rates import rates
 from entrepot.performance.records import (
     Binding,
@@ -23,15 +26,20 @@ from entrepot.performance.records import (
 )
 from entrepot.performance.size import Sizing, size
 from entrepot.performance.training import Training, TrainingLayout, TrainingRun, train
+from entrepot.performance.worth import PriceRange, costs, equivalents
 
 __all__ = [
     "DEFAULT_ENGINE",
+    "PERCENTILES",
     "Binding",
     "Estimate",
     "Interval",
+    "Latency",
     "Layout",
     "OperatingPoint",
     "Pools",
+    "PriceRange",
+    "Profile",
     "Provenance",
     "RunnerUp",
     "Sizing",
@@ -41,12 +49,19 @@ __all__ = [
     "TrainingLayout",
     "TrainingRun",
     "Workload",
+    "costs",
+    "equivalents",
     "estimate",
     "explain",
+    "frontier",
+    "latency",
     "operating_point",
+    "page",
+    "pareto_picture",
     "provenance",
     "rates",
     "roofline",
+    "roofline_picture",
     "size",
     "train",
 ]

@@ -12,7 +12,8 @@ queues in a row with the step model's own times::
 
 Percentiles come from the mix (each input length has its own prefill), from the wait, and for TPOT from how many prefills
 of others fall into a request's life and how the concurrency moves meanwhile: its variance is ``z n`` with the peakedness
-``z = 1 + (ca2 - 1) E[min(S, S')]/E[S]`` of a service without queue.
+``z = 1 + (ca2 - 1) E[min(S, S')]/E[S]`` of a service without queue. A replica that is run step by step is the second opinion
+(tests/performance/test_simulation.py).
 
 Sources: Sakasegawa, Ann. Inst. Stat. Math. 29 (1977) for the power of rho; Whitt, "Approximations for the GI/G/m queue",
 POM 2 (1993) for the two variabilities; Whitt, "Heavy-traffic approximations for service systems with blocking", AT&T
@@ -45,8 +46,9 @@ class Queue:
     wait, waits : mean seconds waited, and the chance to wait at all
     base : seconds of TTFT that no length and no queue changes
     own, own_share : (layouts, lengths) seconds of prefill of each input length, (lengths,) its share of requests
-    tpot : mean seconds per output token
-    spread, spread_share : (lengths, layouts, batches) standard deviation of a request's TPOT by output length, (lengths,)
+    tpot, floor : mean seconds per output token, and those of a sequence alone
+    by_length, spread, spread_share : (lengths, layouts, batches) mean and standard deviation of a request's TPOT by output
+        length, (lengths,) the share of requests; what is above the floor is lognormal
     """
 
     requests_per_s: F64
@@ -57,6 +59,8 @@ class Queue:
     own: F64
     own_share: F64
     tpot: F64
+    floor: F64
+    by_length: F64
     spread: F64
     spread_share: F64
 
@@ -73,6 +77,7 @@ class Queue:
             return np.broadcast_to(values, shape)[row : row + 1, column : column + 1]
 
         spread = np.broadcast_to(self.spread, (self.spread.shape[0], *shape))
+        by_length = np.broadcast_to(self.by_length, (self.by_length.shape[0], *shape))
         return Queue(
             requests_per_s=one(self.requests_per_s),
             busy=one(self.busy),
@@ -82,6 +87,8 @@ class Queue:
             own=self.own[row : row + 1],
             own_share=self.own_share,
             tpot=one(self.tpot),
+            floor=one(self.floor),
+            by_length=by_length[:, row : row + 1, column : column + 1],
             spread=spread[:, row : row + 1, column : column + 1],
             spread_share=self.spread_share,
         )
@@ -99,9 +106,14 @@ class Queue:
 
     def tpot_within(self, seconds: F64 | float) -> F64:
         """Return the share of requests whose mean time per output token is within ``seconds``."""
-        off = (seconds - self.tpot)[None]
+        above = self.by_length - self.floor[None]
+        left = (seconds - self.floor)[None] + 0 * above
         with np.errstate(divide="ignore", invalid="ignore"):
-            depth = np.where(self.spread > 0, off / self.spread, np.where(off >= 0, np.inf, -np.inf))
+            wide = np.log1p((self.spread / above) ** 2)
+            depth = (np.log(np.maximum(left, 0.0) / above) + wide / 2) / np.sqrt(wide)
+        sharp = (above <= 0) | (self.spread <= 0)
+        depth = np.where(sharp, np.where(left >= above, np.inf, -np.inf), depth)
+        depth = np.where(left < 0, -np.inf, depth)
         share: F64 = (self.spread_share[:, None, None] * normal_cdf(depth)).sum(axis=0)
         return share
 
@@ -117,9 +129,9 @@ class Queue:
 
     def tpot_at(self, percentile: float) -> F64:
         """Return the seconds per output token that ``percentile`` % of requests stay within."""
-        reach = 12 * self.spread.max(axis=0)
+        most = self.by_length.max(axis=0) + 40 * self.spread.max(axis=0)
         return _bisect(
-            self.tpot_within, np.maximum(self.tpot - reach, 0.0), self.tpot + reach, percentile / 100
+            self.tpot_within, np.minimum(self.floor + 0 * most, most), most * (1 + 1e-12), percentile / 100
         )
 
 
@@ -162,6 +174,7 @@ def open_loop(
     at_slots = arrivals / most
     slot_wait, slot_waits = wait(at_slots, 1.0 / most, np.maximum(fits, 1.0), scv, of_outputs)
     outputs, out_share = merged(mix.buckets.osl, mix.buckets.share)
+    by_length, spread = _tpot_by_length(at, mix, loop, batch, arrivals, scv, outputs)
     return Queue(
         requests_per_s=np.asarray(arrivals),
         busy=np.maximum(at_prefill, at_slots),
@@ -170,8 +183,10 @@ def open_loop(
         base=np.asarray(at.ttft_constant_s + steps),
         own=own,
         own_share=own_share,
-        tpot=loop.tpot,
-        spread=_tpot_spread(at, mix, loop, batch, arrivals, scv, outputs),
+        tpot=np.asarray((out_share[:, None, None] * by_length).sum(axis=0)),
+        floor=np.asarray(np.minimum(loop.per_token[:, :1], loop.per_token)),
+        by_length=by_length,
+        spread=spread,
         spread_share=out_share,
     )
 
@@ -198,19 +213,28 @@ def wait(busy: F64, service: F64, servers: F64, scv: float, service_scv: float) 
     return mean, chance
 
 
-def _tpot_spread(
+def _tpot_by_length(
     at: Columns, mix: Mix, loop: Loop, batch: F64, arrivals: F64, scv: float, outputs: F64
-) -> F64:
-    """Return the standard deviation of a request's TPOT for each output length, (lengths, layouts, batches)."""
+) -> tuple[F64, F64]:
+    """Return the mean and the standard deviation of a request's TPOT for each output length, (lengths, layouts, batches).
+
+    Prefills of others that fall into a request's life make it longer, so that more fall into it: a disturbance grows by
+    ``1 / (1 - r)``, with r the share of its life that goes to the prefills of others. After an arrival ``(ca2 - 1)/2`` more
+    requests come than in the mean (renewal theory): a request of a clump meets its own clump.
+    """
     each = at.interference * loop.prompt
     of_prompts = _scv(mix.buckets.isl, mix.buckets.share)
-    hits = arrivals * loop.tpot * each**2 * (scv + of_prompts)  # variance x output tokens
+    grown = loop.tpot / loop.per_token
+    length = outputs[:, None, None]
+    clump = max(scv - 1, 0.0) / 2 * each * grown
+    mean: F64 = loop.tpot[None] + clump[None] / length
+    hits = arrivals * loop.tpot * each**2 * (scv + of_prompts) * grown**2  # variance x output tokens
     slope = _slope(loop.per_token, batch)
     moving = slope**2 * _peakedness(mix, scv) * batch
-    lives = outputs / at.osl
+    lives = length / at.osl
     averaged = 2 * (np.exp(-lives) - 1 + lives) / lives**2  # of a process that forgets in one mean life
-    deviation: F64 = np.sqrt(hits[None] / outputs[:, None, None] + moving[None] * averaged[:, None, None])
-    return deviation
+    deviation: F64 = np.sqrt(hits[None] / length + moving[None] * averaged)
+    return mean, deviation
 
 
 def _slope(values: F64, batch: F64) -> F64:

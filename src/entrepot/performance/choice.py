@@ -107,7 +107,7 @@ def _apart(found: Search, pools: Apart) -> Option:
         record,
         pools.decode_row,
         pools.decode_column,
-        pools.tokens_per_s,
+        min(pools.tokens_per_s, found.limit_tokens_per_s),
         known * service().apart_factor,
         pools.busy,
     )

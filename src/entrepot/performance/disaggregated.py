@@ -76,6 +76,7 @@ def apart(
     scv: float | None,
     own: F64,
     own_share: F64,
+    spread: F64,
 ) -> Apart | None:
     """Return the best pair of pools within the SLO, or ``None`` where there is none.
 
@@ -85,6 +86,7 @@ def apart(
     loop : times of every (layout, batch); decode alone is its ``per_token``
     scv : burstiness of the arrivals at the prefill pool; ``None``, a closed loop, counts as 1
     own, own_share : (layouts, lengths) seconds of prefill of each input length, (lengths,) its share of requests
+    spread : (layouts, 1) factor of the interval: pools are paired by the low end, with the wider factor of the two
     """
     mix = setting.mix
     outputs = float(np.maximum(mix.buckets.osl - 1, 0.0) @ mix.buckets.share)
@@ -110,7 +112,7 @@ def apart(
     prefill_rate = np.where(ok, rate, 0.0).max(axis=1)
     if not (prefill_rate.any() and decode_rate.any()):
         return None
-    prefill_row, row, x, y = _ratio(prefill_rate, decode_rate, devices[:, 0])
+    prefill_row, row, x, y = _ratio(prefill_rate, decode_rate, devices[:, 0], spread[:, 0])
     level, column = int(level_of[prefill_row]), int(column_of[row])
     served = min(x * float(prefill_rate[prefill_row]), y * float(decode_rate[row]))
     return Apart(
@@ -184,29 +186,34 @@ def _prefill_queue(at: Columns, waited: F64, chance: F64, after: F64, own: F64, 
         own=own,
         own_share=own_share,
         tpot=nothing[0],
+        floor=nothing[0],
+        by_length=nothing,
         spread=nothing,
         spread_share=np.ones(1),
     )
 
 
-def _ratio(prefill_rate: F64, decode_rate: F64, devices: F64) -> tuple[int, int, int, int]:
-    """Return the prefill layout, the decode layout and the replicas of each that serve most per device.
+def _ratio(prefill_rate: F64, decode_rate: F64, devices: F64, spread: F64) -> tuple[int, int, int, int]:
+    """Return the prefill layout, the decode layout and the replicas of each that serve most per device, at the low end.
 
     Parameters
     ----------
-    prefill_rate, decode_rate, devices : (layouts,) requests/s of one replica in either phase, and its devices
+    prefill_rate, decode_rate, devices, spread : (layouts,) requests/s of one replica in either phase, its devices, and the
+        factor of its interval
     """
-    # of layouts with equally many devices only the fastest of each phase can be the best
-    sizes = np.unique(devices)
-    first = np.array([np.where(devices == n, prefill_rate, -1.0).argmax() for n in sizes])
-    second = np.array([np.where(devices == n, decode_rate, -1.0).argmax() for n in sizes])
+    # of layouts that are alike in devices and spread only the fastest of each phase can be the best
+    kinds, kind = np.unique(np.stack([devices, spread], axis=1), axis=0, return_inverse=True)
+    kind = kind.ravel()
+    first = np.array([np.where(kind == n, prefill_rate, -1.0).argmax() for n in range(len(kinds))])
+    second = np.array([np.where(kind == n, decode_rate, -1.0).argmax() for n in range(len(kinds))])
     count = np.arange(1.0, service().replicas_max + 1)
     x, y = count[None, None, :, None], count[None, None, None, :]
-    together = x * sizes[:, None, None, None] + y * sizes[None, :, None, None]
+    size, wide = kinds[:, 0], kinds[:, 1]
+    together = x * size[:, None, None, None] + y * size[None, :, None, None]
     served = np.minimum(
         x * prefill_rate[first][:, None, None, None], y * decode_rate[second][None, :, None, None]
     )
-    per_device = served / together
+    per_device = served / together / np.maximum.outer(wide, wide)[:, :, None, None]
     best = per_device >= per_device.max() * (1 - 1e-9)
     fewest = int(np.where(best, together, np.inf).argmin())
     row, other, i, j = (int(n) for n in np.unravel_index(fewest, together.shape))

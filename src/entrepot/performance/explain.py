@@ -14,10 +14,10 @@ from entrepot.errors import MissingFact
 from entrepot.performance.chip import TERA, chip
 from entrepot.performance.estimate import estimate, missing
 from entrepot.performance.operating import setting_at
-from entrepot.performance.records import F64, Layout, Pools, Workload
+from entrepot.performance.records import F64, Layout, Pools, Speculation, Workload
 from entrepot.performance.search import DEFAULT_ENGINE
-from entrepot.performance.steady import prefill_of_mix
-from entrepot.performance.step import Part, Setting, decode_parts, total
+from entrepot.performance.steady import prefill_of_mix, step_parts
+from entrepot.performance.step import Part, Setting, total
 
 __all__ = ["explain", "roofline"]
 
@@ -32,6 +32,7 @@ def explain(
     *,
     layout: Layout | Pools | None = None,
     engine: str = DEFAULT_ENGINE,
+    speculation: Speculation | None = None,
 ) -> pl.DataFrame:
     """Return the time of one request's work, by phase and kind of operation.
 
@@ -42,30 +43,46 @@ def explain(
     Returns
     -------
     table ``phase`` (decode, prefill), ``part``, ``ms`` (decode: one step of the batch; prefill: what one mean request
-    costs), ``share`` of the device time that a request takes, ``bound_by``, ``layout``
+    costs), ``share`` of the device time that a request takes, ``bound_by``, ``layout``, and
+    ``rests_on``: whether the constants of that part were measured on this architecture, transferred to it, or taken from
+    the datasheet
 
     Raises
     ------
     MissingFact
         there is no layout to look at, for the reason that the message gives
     """
-    chosen = _chosen(workload, accelerator, model, engine) if layout is None else layout
+    chosen = _chosen(workload, accelerator, model, engine, speculation) if layout is None else layout
     rows: list[tuple[str, str, float, float, str, str]] = []
     for phase, own in _phases_of(chosen).items():
-        setting = setting_at(workload, accelerator, model, own, engine=engine)
+        setting = setting_at(workload, accelerator, model, own, engine=engine, speculation=speculation)
         batch = np.array([[float(own.batch)]])
         pace = float(np.max(setting.columns.pace))
         if phase == "decode":
-            passing = np.maximum(batch / own.pipeline_parallel, 1.0)
-            weight = setting.mix.osl / own.batch * own.devices
-            rows += _rows(phase, decode_parts(setting, passing), weight, str(own), pace)
+            steps = setting.mix.osl / (1.0 if speculation is None else speculation.tokens_per_step)
+            weight = steps / own.batch * own.devices
+            rows += _rows(phase, step_parts(setting, batch), weight, str(own), pace)
         else:
             weight = own.devices / own.pipeline_parallel
             rows += _rows(phase, prefill_of_mix(setting, batch), weight, str(own), pace)
     table = pl.DataFrame(rows, schema=["phase", "part", "ms", "weight", "bound_by", "layout"], orient="row")
     spent = pl.col("ms") * pl.col("weight")
-    shown = ("phase", "part", "ms", "share", "bound_by", "layout")
-    return table.with_columns(share=spent / spent.sum()).select(*shown)
+    shown = ("phase", "part", "ms", "share", "bound_by", "rests_on", "layout")
+    basis = chip(accelerator).efficiency.basis
+    rests = pl.Series("rests_on", [_rests_on(accelerator, model, basis, part) for part in table["part"]])
+    return table.with_columns(rests, share=spent / spent.sum()).select(*shown)
+
+
+def _rests_on(accelerator: Accelerator, model: Model, basis: str, part: str) -> str:
+    """Say what a part's constants rest on: an architecture's own kernels, or another's; a link without a name is judged."""
+    if basis != "measured":
+        return basis
+    if part == "communication" and accelerator.scaleup_bw_gb_s is None:
+        return "transferred"
+    if part in {"linear attention", "sparse index"} or part.startswith("draft"):
+        return "datasheet"  # no kernel of these was measured on any architecture
+    del model
+    return "measured"
 
 
 def _phases_of(layout: Layout | Pools) -> dict[str, Layout]:
@@ -101,8 +118,14 @@ def _rows(
     return rows
 
 
-def _chosen(workload: Workload, accelerator: Accelerator, model: Model, engine: str) -> Layout | Pools:
-    answer = estimate(workload, accelerator, model, engine=engine)
+def _chosen(
+    workload: Workload,
+    accelerator: Accelerator,
+    model: Model,
+    engine: str,
+    speculation: Speculation | None = None,
+) -> Layout | Pools:
+    answer = estimate(workload, accelerator, model, engine=engine, speculation=speculation)
     if answer.layout is None:
         raise MissingFact(f"no layout for {workload.id} on {accelerator.id}: {answer.reason}")
     return answer.layout
@@ -165,8 +188,7 @@ def _phases(
     for label, layout in _phases_of(chosen).items():
         setting = setting_at(workload, accelerator, model, layout, engine=engine)
         batch = np.array([[float(layout.batch)]])
-        passing = np.maximum(batch / layout.pipeline_parallel, 1.0)
-        parts = decode_parts(setting, passing) if label == "decode" else prefill_of_mix(setting, batch)
+        parts = step_parts(setting, batch) if label == "decode" else prefill_of_mix(setting, batch)
         operations = sum(_operations(setting, part) for part in parts)
         moved = sum(float(part.floor_memory.max()) for part in parts) * chip(accelerator).bandwidth
         seconds = float(total(parts).whole.max())

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from multiprocessing import get_context
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 import polars as pl
 
@@ -60,7 +61,8 @@ def rates(
     ----------
     models : by id; every ``workload.model`` must be there
     kv_bits, engine, devices_max, speculation : as in ``estimate``
-    processes : over how many to spread the pairs of chip and model; worth it from some hundred pairs on
+    processes : over how many to spread the pairs of chip and model; worth it from some hundred pairs on. A calibration by own
+        runs reaches this process only
 
     Returns
     -------
@@ -130,9 +132,19 @@ def _of_pair(pair: _Pair) -> list[Estimate]:
 def _estimates(pairs: Sequence[_Pair], processes: int) -> list[list[Estimate]]:
     if processes <= 1:
         return [_of_pair(pair) for pair in pairs]
+    sent = [replace(pair, accelerator=_plain(pair.accelerator)) for pair in pairs]
     # spawned, not forked: Polars holds threads, which a fork would leave locked
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(_of_pair, pairs, chunksize=32))
+        return list(pool.map(_of_pair, sent, chunksize=32))
+
+
+def _plain(accelerator: Accelerator) -> Accelerator:
+    """Return the record with its read-only views as plain mappings, which can be sent to another process."""
+    values: dict[str, Any] = {}
+    for field in fields(accelerator):
+        value = getattr(accelerator, field.name)
+        values[field.name] = dict(value) if isinstance(value, MappingProxyType) else value
+    return Accelerator(**values)
 
 
 def _row(workload: Workload, answer: Estimate) -> dict[str, object]:

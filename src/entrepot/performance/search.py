@@ -46,7 +46,7 @@ class Search:
     Attributes
     ----------
     fits : (layouts, 1) sequences that fit; without any, ``fits`` is 0 everywhere and the layouts are those tried
-    tokens_per_s : output tokens per second and device
+    tokens_per_s : output tokens per second and device, never above the physical limit
     ttft, tpot : seconds: at the percentile in a closed loop, means under open arrivals
     within_ttft, within_tpot, settled : which limits are kept, and where the queue is not too full
     spread : (layouts, 1) factor up and down of the interval around a rate
@@ -252,21 +252,24 @@ def _weigh(
         within_tpot = _all(batch) if slo.tpot_ms is None else queue.tpot_within(tpot_limit) >= share
         settled = queue.busy <= service().busy_max
         rate = queue.requests_per_s * at.osl
+    spread = spread_of(setting)
     found = Search(
         setting=setting,
         fits=fits,
         batch=batch,
         loop=loop,
         queue=queue,
-        tokens_per_s=np.asarray(rate / setting.layouts.devices),
+        tokens_per_s=np.minimum(rate / setting.layouts.devices, top),
         ttft=ttft,
         tpot=tpot,
         within_ttft=within_ttft,
         within_tpot=within_tpot,
         settled=settled,
-        spread=spread_of(setting),
+        spread=spread,
         best=None,
-        pools=apart(setting, at, fits, loop, batch, slo, scv, own[:, :-1], own_share) if pools else None,
+        pools=apart(setting, at, fits, loop, batch, slo, scv, own[:, :-1], own_share, spread)
+        if pools
+        else None,
         limit_tokens_per_s=top,
     )
     low_end = found.allowed / found.spread

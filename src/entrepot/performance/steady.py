@@ -47,6 +47,7 @@ __all__ = [
     "prefill_of_mix",
     "prompt_seconds",
     "steady",
+    "step_parts",
     "step_times",
 ]
 
@@ -151,6 +152,20 @@ def _uneven(at: Columns) -> Number:
     return np.ceil(at.layers / at.pp) * at.pp / at.layers
 
 
+def step_parts(setting: Setting, batch: F64) -> list[Part]:
+    """Return the parts of one decode step of ``batch`` sequences per replica, its draft included."""
+    return _step_parts(setting.columns, batch, setting.speculation, draft_columns(setting))
+
+
+def _step_parts(
+    at: Columns, batch: F64, speculation: Speculation | None, draft: Columns | None
+) -> list[Part]:
+    passing = np.maximum(batch / at.pp, np.minimum(batch, 1.0))  # a pass carries a whole sequence
+    if speculation is None or draft is None:
+        return decode_parts_of(at, passing)
+    return speculative_parts(at, draft, passing, speculation)
+
+
 def _through_stages(at: Columns, tokens: Number) -> Number:
     """Return a prompt's time in a pipeline over the sum of its stages' times: chunks follow one another."""
     chunks = np.ceil(np.maximum(tokens, 1.0) / at.chunk)
@@ -180,13 +195,7 @@ def step_times(
     at: Columns, batch: F64, *, speculation: Speculation | None = None, draft: Columns | None = None
 ) -> Times:
     """Return one decode step of ``batch`` sequences per replica, through all pipeline stages."""
-    passing = np.maximum(batch / at.pp, np.minimum(batch, 1.0))  # a pass carries a whole sequence
-    parts = (
-        decode_parts_of(at, passing)
-        if speculation is None or draft is None
-        else speculative_parts(at, draft, passing, speculation)
-    )
-    times = total(parts)
+    times = total(_step_parts(at, batch, speculation, draft))
     uneven = _uneven(at)
     return replace(times, whole=np.asarray(times.whole * uneven * at.pace))
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from entrepot.catalogue.records import Accelerator, Model, NumberFormat
 from entrepot.errors import Fault, InputError, MissingFact
 from entrepot.performance.chip import GB, TERA, Chip, chip, missing_figures
-from entrepot.performance.efficiency import serving
+from entrepot.performance.efficiency import efficiency, serving
 from entrepot.performance.operations import Shape, missing_parts, shape
 from entrepot.performance.records import F64, Interval
 from entrepot.performance.service import training_constants
@@ -42,6 +42,7 @@ __all__ = [
     "model_operations",
     "step_seconds",
     "train",
+    "training_chip",
 ]
 
 Method = Literal["full", "lora"]
@@ -307,6 +308,17 @@ def _uneven(of: Shape, at: _Columns) -> F64:
     return uneven
 
 
+def training_chip(accelerator: Accelerator) -> Chip:
+    """Return a chip with the efficiencies of its kernels, before any fit to serving: training has constants of its own.
+
+    Raises
+    ------
+    InputError
+        a needed figure is not stated (ask ``missing_figures`` first)
+    """
+    return replace(chip(accelerator), efficiency=efficiency(accelerator.architecture, fitted=False))
+
+
 def _rate(on: Chip, fmt: NumberFormat) -> tuple[float, float]:
     """Peak FLOP/s of the products' format, and the share that kernels reach."""
     rate = on.rate_16 if fmt is NumberFormat.BF16 else on.rates[fmt]
@@ -451,7 +463,7 @@ def train(
         absent = [f"no source read states a rate of {accelerator.id} in {run.format}"]
     if absent:
         raise MissingFact("; ".join(absent))
-    on, of = chip(accelerator), shape(model)
+    on, of = training_chip(accelerator), shape(model)
     if devices > 1 and on.link_bytes_s is None and on.host_link_bytes_s is None:
         raise MissingFact(
             f"no source read states a link of {accelerator.id}: more than one device cannot train"

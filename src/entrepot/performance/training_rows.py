@@ -15,7 +15,7 @@ from typing import Final
 from entrepot import catalogue
 from entrepot.catalogue.records import NumberFormat
 from entrepot.errors import EntrepotError
-from entrepot.performance.chip import TERA, Chip, chip, missing_figures
+from entrepot.performance.chip import TERA, Chip, missing_figures
 from entrepot.performance.operations import Shape, missing_parts, shape
 from entrepot.performance.training import (
     Constants,
@@ -23,6 +23,7 @@ from entrepot.performance.training import (
     TrainingRun,
     model_operations,
     step_seconds,
+    training_chip,
 )
 
 __all__ = [
@@ -178,7 +179,7 @@ def _chip(name: str) -> Chip | str:
         return str(unknown).splitlines()[0]
     if absent := missing_figures(found):
         return f"no source read states the {' and the '.join(absent)} of {found.id}"
-    return chip(found)
+    return training_chip(found)
 
 
 def _shape(name: str) -> Shape | str:
