@@ -12,6 +12,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,7 +21,18 @@ from pathlib import Path
 
 from entrepot.ledger import Entry, Ledger
 
-__all__ = ["TIMES", "Nursery", "Outcome", "Work", "check", "killed", "nursery", "outcome", "seed"]
+__all__ = [
+    "TIMES",
+    "Nursery",
+    "Outcome",
+    "Work",
+    "check",
+    "common_folder",
+    "killed",
+    "nursery",
+    "outcome",
+    "seed",
+]
 
 TIMES = float(os.environ.get("ENTREPOT_FIRE", "1"))
 
@@ -123,6 +135,15 @@ def outcome(heard: Path) -> Outcome:
         if line.endswith("\n") and word in {"done", "refused", "failed"}:
             getattr(said, word).append(name.rstrip("\n"))
     return said
+
+
+@contextmanager
+def common_folder() -> Iterator[Path]:
+    """Give a folder that other users can reach: pytest's own are closed to them, and a server does not run as root."""
+    with tempfile.TemporaryDirectory(prefix="entrepot-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 @contextmanager

@@ -130,38 +130,40 @@ def as_nobody(act: Callable[[], str]) -> str:
     return said
 
 
-def test_a_file_that_may_not_be_written_can_be_read(path: Path, write: Write, tmp_path: Path) -> None:
+def test_a_file_that_may_not_be_written_can_be_read(write: Write) -> None:
     """Posting is one clear error, and the books are as they were."""
-    with Ledger.open(path) as books:
-        books.post(write.held())
-        head = books.head
-    for folder in (tmp_path, *tmp_path.parents[:3]):
-        folder.chmod(0o755)
-    path.chmod(0o444)
-    tmp_path.chmod(0o555)
+    with fire.common_folder() as folder:
+        path = folder / "ledger.sqlite"
+        with Ledger.open(path) as books:
+            books.post(write.held())
+            head = books.head
 
-    def act() -> str:
+        def act() -> str:
+            try:
+                with Ledger.open(path) as books:
+                    said = (
+                        f"read {books.head[0]} {books.balance('alder:lf-1:available', write.chip, 'a-h20')}\n"
+                    )
+                    try:
+                        books.post(write.sale("s"))
+                    except InputError as error:
+                        return f"{said}{len(error.faults)} {error.faults[0].what} | {error.faults[0].mend}"
+                    return f"{said}posted"
+            except InputError as error:
+                return f"closed\n{len(error.faults)} {error.faults[0].what} | {error.faults[0].mend}"
+
+        path.chmod(0o444)
+        folder.chmod(0o555)
         try:
-            with Ledger.open(path) as books:
-                said = f"read {books.head[0]} {books.balance('alder:lf-1:available', write.chip, 'a-h20')}\n"
-                try:
-                    books.post(write.sale("s"))
-                except InputError as error:
-                    return f"{said}{len(error.faults)} {error.faults[0].what} | {error.faults[0].mend}"
-                return f"{said}posted"
-        except InputError as error:
-            return f"closed\n{len(error.faults)} {error.faults[0].what} | {error.faults[0].mend}"
-
-    try:
-        first, second = as_nobody(act).split("\n")
-    finally:
-        tmp_path.chmod(0o755)
-        path.chmod(0o644)
-    assert first in {"read 1 64", "closed"}
-    assert second.startswith("1 ")
-    assert "Restore" not in second
-    with Ledger.open(path) as books:
-        assert books.head == head
+            first, second = as_nobody(act).split("\n")
+        finally:
+            folder.chmod(0o755)
+            path.chmod(0o644)
+        assert first in {"read 1 64", "closed"}
+        assert second.startswith("1 ")
+        assert "Restore" not in second
+        with Ledger.open(path) as books:
+            assert books.head == head
 
 
 def everything(books: Ledger) -> tuple[object, ...]:
