@@ -109,6 +109,7 @@ def rates(scenario: Scenario) -> pl.DataFrame:
         [workload(scenario, s) for s in scenario.services],
         [catalogue.accelerator(c) for c in chips],
         {s.model: catalogue.model(s.model) for s in scenario.services.values()},
+        pools=False,  # a market trades on layouts that published runs know
     )
     chosen = pl.col(f"mtok_per_device_hour_{scenario.rate_basis}")
     return table.rename({"workload": "service"}).with_columns(chosen.alias("mtok_per_device_hour"))

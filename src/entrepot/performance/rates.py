@@ -54,13 +54,14 @@ def rates(
     devices_max: int | None = None,
     speculation: Speculation | None = None,
     processes: int = 1,
+    pools: bool = True,
 ) -> pl.DataFrame:
     """Return one row per (workload, accelerator), workloads in their order, accelerators within.
 
     Parameters
     ----------
     models : by id; every ``workload.model`` must be there
-    kv_bits, engine, devices_max, speculation : as in ``estimate``
+    kv_bits, engine, devices_max, speculation, pools : as in ``estimate``
     processes : over how many to spread the pairs of chip and model; worth it from some hundred pairs on. A calibration by own
         runs reaches this process only
 
@@ -91,6 +92,7 @@ def rates(
             engine,
             devices_max,
             speculation,
+            pools,
         )
         for name, j in pairs
     ]
@@ -115,6 +117,7 @@ class _Pair:
     engine: str
     devices_max: int | None
     speculation: Speculation | None
+    pools: bool
 
 
 def _of_pair(pair: _Pair) -> list[Estimate]:
@@ -126,6 +129,7 @@ def _of_pair(pair: _Pair) -> list[Estimate]:
         engine=pair.engine,
         devices_max=pair.devices_max,
         speculation=pair.speculation,
+        pools=pair.pools,
     )
 
 
