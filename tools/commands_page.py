@@ -35,11 +35,11 @@ def commands() -> Iterator[tuple[str, ...]]:
 
 def help_text(words: tuple[str, ...]) -> str:
     """Return what ``entrepot WORDS --help`` prints."""
-    from entrepot.cli import app  # noqa: PLC0415
+    from entrepot.cli import main as entrepot  # noqa: PLC0415
 
     sink = io.StringIO()
     with contextlib.redirect_stdout(sink), contextlib.suppress(SystemExit):
-        app([*words, "--help"])
+        entrepot([*words, "--help"])
     return "\n".join(line.rstrip() for line in sink.getvalue().splitlines()).strip()
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import re
 import subprocess
 import sys
 
@@ -108,3 +111,24 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         shell=True, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.stderr == ""
+
+
+def test_every_command_teaches_by_example() -> None:
+    """`--help` of a command shows how it is typed, says what each parameter is, and is not the listing's line alone."""
+    from entrepot.cli import app, main
+
+    for words in [(g, c) for g in ("catalogue", "controls", "performance", "ledger") for c in app[g]] + [
+        (c,) for c in app if c not in {"catalogue", "controls", "performance", "ledger", "completion"}
+    ]:
+        if words[-1].startswith("-"):
+            continue
+        sink = io.StringIO()
+        with contextlib.redirect_stdout(sink), contextlib.suppress(SystemExit):
+            main([*words, "--help"])
+        shown = sink.getvalue()
+        assert f"entrepot {' '.join(words)} " in shown.split("Parameters")[0].split("\n", 2)[2], words
+        for line in shown.splitlines():
+            named = re.fullmatch(
+                r"│[ *]*(--?[a-z-]+|[A-Z-]+ --[a-z-]+)( [A-Z]+(\.\.\.)?)?( \[.*)?\s*│", line.rstrip()
+            )
+            assert named is None, (words, line)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import sys
+import textwrap
 from collections.abc import Sequence
 
 from cyclopts import App, Group
@@ -11,6 +14,9 @@ from cyclopts import App, Group
 from entrepot.errors import EntrepotError
 
 __all__ = ["app", "main"]
+
+# Lines set in by four: an example. Fenced, it stays one wherever it stands in a docstring.
+_EXAMPLE = re.compile(r"\n((?: {4}.*\n)+)")
 
 _TOUR = """
 **entrepot** is the open system for scarce and controlled AI compute: it knows every chip and rule with its
@@ -51,7 +57,10 @@ app = App(
 )
 
 _catalogue = App(
-    name="catalogue", help="Chips, models, prices and claims: every figure with its source.", group=_KNOW
+    name="catalogue",
+    group_commands="Commands",
+    help="Chips, models, prices and claims: every figure with its source.",
+    group=_KNOW,
 )
 app.command(_catalogue)
 _catalogue.command(
@@ -73,7 +82,10 @@ app.command(
     help="May this chip go from here to there, on this day, as a sale or as a lease?",
 )
 _controls = App(
-    name="controls", help="The dated export rules as data: list them, test them, compare days.", group=_KNOW
+    name="controls",
+    group_commands="Commands",
+    help="The dated export rules as data: list them, test them, compare days.",
+    group=_KNOW,
 )
 app.command(_controls)
 _controls.command(
@@ -116,7 +128,10 @@ app.command(
     "entrepot.cli.work:compare", name="compare", group=_KNOW, help="Which chip is worth what for this work?"
 )
 _performance = App(
-    name="performance", help="The performance model: where the time goes, how good it is.", group=_KNOW
+    name="performance",
+    group_commands="Commands",
+    help="The performance model: where the time goes, how good it is.",
+    group=_KNOW,
 )
 app.command(_performance)
 _performance.command(
@@ -166,7 +181,12 @@ app.command(
     group=_TRADE,
     help="Prove a clearing from its order book alone.",
 )
-_ledger = App(name="ledger", help="Who holds what, where each unit came from, who owes what.", group=_KEEP)
+_ledger = App(
+    name="ledger",
+    group_commands="Commands",
+    help="Who holds what, where each unit came from, who owes what.",
+    group=_KEEP,
+)
 app.command(_ledger)
 _ledger.command("entrepot.cli.ledger:balance", name="balance", help="Balances of all accounts, or of some.")
 _ledger.command("entrepot.cli.ledger:journal", name="journal", help="The entries, in order.")
@@ -236,8 +256,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Every error of ours ends in one message on stderr and its own exit code; a traceback is shown only to those who set
     ``ENTREPOT_DEBUG``.
     """
+    tokens = list(sys.argv[1:] if argv is None else argv)
     try:
-        result = app(list(argv) if argv is not None else None, result_action="return_value")
+        if not {"-h", "--help"}.isdisjoint(tokens):
+            _teach(tokens)
+        result = app(tokens, result_action="return_value")
         sys.stdout.flush()
     except EntrepotError as error:
         return _say(str(error), error.exit_code)
@@ -262,6 +285,23 @@ def main(argv: Sequence[str] | None = None) -> int:
             EntrepotError.exit_code,
         )
     return result if isinstance(result, int) else 0
+
+
+def _teach(tokens: Sequence[str]) -> None:
+    """Give the command that is asked about its own docstring, with its examples, in place of its line in the listing.
+
+    The line is stated at registration, so that a listing imports no command.
+    """
+    asked = app
+    for word in tokens:
+        if word.startswith("-") or word not in asked:
+            break
+        asked = asked[word]
+    command = asked.default_command
+    if asked is not app and command is not None and command.__doc__:
+        told, section, parameters = inspect.cleandoc(command.__doc__).partition("\nParameters\n")
+        fenced = _EXAMPLE.sub(lambda m: f"\n```text\n{textwrap.dedent(m[1])}```\n", told + "\n")
+        asked.help = fenced + section + parameters
 
 
 def _say(message: str, code: int) -> int:

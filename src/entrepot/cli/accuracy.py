@@ -48,10 +48,14 @@ def accuracy(
 
     Parameters
     ----------
-    file: measurements in the shape of measurements.csv
-    by: slices to show: all, chip, model, engine, format, kind, source, concurrency, regime, teaching
-    held_out: refit without each curve, chip, model or source, on the shipped rows
-    predictions: write each row with its answer, interval and reading to this CSV file
+    file
+        measurements in the shape of measurements.csv
+    by
+        slices to show: all, chip, model, engine, format, kind, source, concurrency, regime, teaching
+    held_out
+        refit without each curve, chip, model or source, on the shipped rows
+    predictions
+        write each row with its answer, interval and reading to this CSV file
     """
     wanted = [name.strip() for name in by.split(",") if name.strip()]
     unknown = [name for name in wanted if name not in SLICES]

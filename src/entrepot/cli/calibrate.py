@@ -41,14 +41,22 @@ def calibrate(
 
     Parameters
     ----------
-    file: the benchmark's result
-    chip: what it ran on; a CSV says it itself
-    devices: how many of them
-    model: what was served; by default what the result says
-    engine: vllm, trtllm or sglang, with the version if you like
-    weight_format: fp8, bf16, int8, fp4; by default the one that the model was published in
-    layout: e.g. TP8, DEP8, TP4 EP4; by default TP over all devices
-    save: the calibration file to write; it must not exist
+    file
+        the benchmark's result
+    chip
+        what it ran on; a CSV says it itself
+    devices
+        how many of them
+    model
+        what was served; by default what the result says
+    engine
+        vllm, trtllm or sglang, with the version if you like
+    weight_format
+        fp8, bf16, int8, fp4; by default the one that the model was published in
+    layout
+        e.g. TP8, DEP8, TP4 EP4; by default TP over all devices
+    save
+        the calibration file to write; it must not exist
     """
     if save.exists():
         raise InputError(Fault(f"--save {save}", "is there already", "Name a new file, or remove it first."))

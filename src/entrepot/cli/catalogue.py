@@ -35,8 +35,10 @@ def list_things(
 
     Parameters
     ----------
-    what: chips, models, prices, claims or mixes
-    search: keep rows in which this text occurs
+    what
+        chips, models, prices, claims or mixes
+    search
+        keep rows in which this text occurs
     """
     rows: list[Row]
     match what:
@@ -105,7 +107,8 @@ def show(name: str, *, output: Annotated[Output | None, Parameter(name="*")] = N
 
     Parameters
     ----------
-    name: id or name of a chip or a model
+    name
+        id or name of a chip or a model
     """
     try:
         told = explain.explain(catalogue.accelerator(name))
@@ -132,7 +135,8 @@ def compare(
 
     Parameters
     ----------
-    names: two or more chips, by id or name
+    names
+        two or more chips, by id or name
     """
     chips = [catalogue.accelerator(n) for n in names]
     show = output or Output()
@@ -170,8 +174,10 @@ def add_model(
 
     Parameters
     ----------
-    config: the config.json
-    id_: the name that the model gets; worked out from the file if left out
+    config
+        the config.json
+    id_
+        the name that the model gets; worked out from the file if left out
     """
     added = hf_config.add_model(config, id=id_, to=None)
     emit([_model_row(added)], kind="models", output=output or Output())

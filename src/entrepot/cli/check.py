@@ -85,26 +85,45 @@ def check(
 
     Parameters
     ----------
-    chip: the accelerator, by id or name
-    from_: country where it is (ISO 3166-1, two letters)
-    to: country where it goes; for a compute lease, where it stays
-    on: the day on which the law is read, e.g. 2025-04-16
-    kind: export, re-export, transfer-in-country, compute-lease, possession-lease, licence-key, use or domestic; worked out
+    chip
+        the accelerator, by id or name
+    from_
+        country where it is (ISO 3166-1, two letters)
+    to
+        country where it goes; for a compute lease, where it stays
+    on
+        the day on which the law is read, e.g. 2025-04-16
+    kind
+        export, re-export, transfer-in-country, compute-lease, possession-lease, licence-key, use or domestic; worked out
         from the countries if left out
-    hq: country of the recipient's headquarters; the destination if left out
-    parent_hq: country of the recipient's ultimate parent; the headquarters' if left out
-    sender_hq: country of the sender's headquarters; the origin if left out
-    letter: an is-informed letter that the sender has received (may be given again)
-    listed: an entry of the recipient on a restricted-party list, e.g. entity-list:fn4 (may be given again)
-    screened_clear: both parties were screened and stand on no restricted-party list
-    civil_end_use: neither party is a military end user, and no supercomputer end use is known
-    no_known_violation: neither party knows of a violation in the item
-    imported_on: when the units came to the country in which they are
-    ledger: take the chip and its provenance from this ledger (a file, a folder that clear --save wrote, or a URL)
-    unit_lot: the lot of units in that ledger
-    scenario: check every lot against every bid of this scenario instead
-    variant: the scenario's reading of contested facts
-    trace: show every step: rule, version, whether it was met, and the facts that it read
+    hq
+        country of the recipient's headquarters; the destination if left out
+    parent_hq
+        country of the recipient's ultimate parent; the headquarters' if left out
+    sender_hq
+        country of the sender's headquarters; the origin if left out
+    letter
+        an is-informed letter that the sender has received (may be given again)
+    listed
+        an entry of the recipient on a restricted-party list, e.g. entity-list:fn4 (may be given again)
+    screened_clear
+        both parties were screened and stand on no restricted-party list
+    civil_end_use
+        neither party is a military end user, and no supercomputer end use is known
+    no_known_violation
+        neither party knows of a violation in the item
+    imported_on
+        when the units came to the country in which they are
+    ledger
+        take the chip and its provenance from this ledger (a file, a folder that clear --save wrote, or a URL)
+    unit_lot
+        the lot of units in that ledger
+    scenario
+        check every lot against every bid of this scenario instead
+    variant
+        the scenario's reading of contested facts
+    trace
+        show every step: rule, version, whether it was met, and the facts that it read
     """
     show = output or Output()
     if scenario is not None:

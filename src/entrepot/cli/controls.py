@@ -41,8 +41,10 @@ def rules(
 
     Parameters
     ----------
-    search: show only rules whose id, title or citation contains this
-    on: show only the versions in force on this day
+    search
+        show only rules whose id, title or citation contains this
+    on
+        show only the versions in force on this day
     """
     show = output or Output()
     rows = []
@@ -83,8 +85,10 @@ def timeline(
 
     Parameters
     ----------
-    search: show only what contains this
-    since: show only what happened on this day or later
+    search
+        show only what contains this
+    since
+        show only what happened on this day or later
     """
     show = output or Output()
     rows = [
@@ -125,8 +129,10 @@ def cases(
 
     Parameters
     ----------
-    file: the case file
-    only: show only the cases of this agreement: same, stricter, freer, "licence, other policy", "FALSE CLEAR"
+    file
+        the case file
+    only
+        show only the cases of this agreement: same, stricter, freer, "licence, other policy", "FALSE CLEAR"
     """
     show = output or Output()
     casefile = import_module("entrepot.controls.casefile")
@@ -190,13 +196,20 @@ def diff(
 
     Parameters
     ----------
-    from_: the first day
-    to: the second day
-    chip: only this chip (may be given again)
-    destination: only this country (may be given again)
-    hq: headquarters of the recipient, wherever it stands
-    kind: the act, an export from the United States if left out
-    letters: the sender is each chip's maker, bound by the letters that it has received
+    from_
+        the first day
+    to
+        the second day
+    chip
+        only this chip (may be given again)
+    destination
+        only this country (may be given again)
+    hq
+        headquarters of the recipient, wherever it stands
+    kind
+        the act, an export from the United States if left out
+    letters
+        the sender is each chip's maker, bound by the letters that it has received
     """
     show = output or Output()
     days = import_module("entrepot.controls.days")
@@ -238,9 +251,12 @@ def classify(
 
     Parameters
     ----------
-    chip: the accelerator, by id or name
-    on: the day of the text; the newest text if left out
-    eccn: the ECCN that its maker gives it, e.g. 5A992 for encryption; says whether the item is in its .z paragraph
+    chip
+        the accelerator, by id or name
+    on
+        the day of the text; the newest text if left out
+    eccn
+        the ECCN that its maker gives it, e.g. 5A992 for encryption; says whether the item is in its .z paragraph
     """
     show = output or Output()
     found = controls.classify(catalogue.accelerator(chip), on)

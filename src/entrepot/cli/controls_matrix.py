@@ -45,13 +45,20 @@ def draw(
 
     Parameters
     ----------
-    on: the day on which the law is read
-    chips: ids or names of chips, comma-separated; all chips if left out
-    to: countries, comma-separated; all countries if left out
-    kind: export, re-export, transfer-in-country or compute-lease
-    from_: the country that a re-export comes from
-    hq: headquarters of the recipient, wherever the chip goes; the country of destination if left out
-    made_on: the day of the picture, from which the age of the law is counted; today if left out
+    on
+        the day on which the law is read
+    chips
+        ids or names of chips, comma-separated; all chips if left out
+    to
+        countries, comma-separated; all countries if left out
+    kind
+        export, re-export, transfer-in-country or compute-lease
+    from_
+        the country that a re-export comes from
+    hq
+        headquarters of the recipient, wherever the chip goes; the country of destination if left out
+    made_on
+        the day of the picture, from which the age of the law is counted; today if left out
     """
     show = output or Output()
     act = TransferKind(kind)

@@ -63,19 +63,32 @@ def screen_party(
 
     Parameters
     ----------
-    names: names as the parties write them
-    list_: consolidated.json or consolidated.csv, as published
-    list_date: the day on which the list was made; needed for CSV, which does not say
-    on: the day of the screening; today if left out
-    max_age_days: a list older than this is refused
-    parties: a CSV or Parquet table of parties instead of NAMES
-    alias: another name of the party (may be given again; with one NAME)
-    country: where the party is, two letters (with one NAME)
-    address: its address (with one NAME)
-    reviews: rulings of persons on candidates
-    to_review: write the open candidates to this new file, for a person to fill in
-    threshold: score from which an entry is a candidate
-    near: score from which an entry is shown as a near miss
+    names
+        names as the parties write them
+    list_
+        consolidated.json or consolidated.csv, as published
+    list_date
+        the day on which the list was made; needed for CSV, which does not say
+    on
+        the day of the screening; today if left out
+    max_age_days
+        a list older than this is refused
+    parties
+        a CSV or Parquet table of parties instead of NAMES
+    alias
+        another name of the party (may be given again; with one NAME)
+    country
+        where the party is, two letters (with one NAME)
+    address
+        its address (with one NAME)
+    reviews
+        rulings of persons on candidates
+    to_review
+        write the open candidates to this new file, for a person to fill in
+    threshold
+        score from which an entry is a candidate
+    near
+        score from which an entry is shown as a near miss
     """
     show = output or Output()
     if list_ is None:
@@ -132,14 +145,22 @@ def screen(
 
     Parameters
     ----------
-    file: CSV or Parquet
-    carry: a column that is no fact and is kept as it is (may be given again)
-    parties: the table of parties that sender.name and recipient.name point to: name, country, address, aliases
-    list_: consolidated.json or consolidated.csv, to screen those parties against
-    list_date: the day on which that list was made; needed for CSV
-    on: the day of the screening of parties; today if left out
-    max_age_days: a list older than this is refused
-    reviews: rulings of persons on candidates
+    file
+        CSV or Parquet
+    carry
+        a column that is no fact and is kept as it is (may be given again)
+    parties
+        the table of parties that sender.name and recipient.name point to: name, country, address, aliases
+    list_
+        consolidated.json or consolidated.csv, to screen those parties against
+    list_date
+        the day on which that list was made; needed for CSV
+    on
+        the day of the screening of parties; today if left out
+    max_age_days
+        a list older than this is refused
+    reviews
+        rulings of persons on candidates
     """
     show = output or Output()
     if show.out is not None and show.out.suffix.lower() not in {".csv", ".parquet"}:

@@ -45,10 +45,14 @@ def balance(
 
     Parameters
     ----------
-    ledger: a ledger file, a folder that clear --save wrote, or a PostgreSQL URL
-    account: only accounts under this party or party:site
-    at: what is held at this time (UTC), slots included; past or to come
-    slots: also show what is leased in each period
+    ledger
+        a ledger file, a folder that clear --save wrote, or a PostgreSQL URL
+    account
+        only accounts under this party or party:site
+    at
+        what is held at this time (UTC), slots included; past or to come
+    slots
+        also show what is leased in each period
     """
     with Ledger.open(ledger_at(ledger), create=False) as books:
         rows = books.balances(account or None, at=None if at is None else utc(at)).to_dicts()
@@ -67,8 +71,10 @@ def journal(
 
     Parameters
     ----------
-    ledger: a ledger file, a folder that clear --save wrote, or a PostgreSQL URL
-    entry: show the postings of this entry
+    ledger
+        a ledger file, a folder that clear --save wrote, or a PostgreSQL URL
+    entry
+        show the postings of this entry
     """
     with Ledger.open(ledger_at(ledger), create=False) as books:
         rows = (books.journal() if entry is None else books.postings(entry)).to_dicts()
@@ -98,8 +104,10 @@ def provenance(
 
     Parameters
     ----------
-    ledger: a ledger file, a folder that clear --save wrote, or a PostgreSQL URL
-    unit_lot: one lot of units, as a tree; all postings of all lots if left out
+    ledger
+        a ledger file, a folder that clear --save wrote, or a PostgreSQL URL
+    unit_lot
+        one lot of units, as a tree; all postings of all lots if left out
     """
     table = output is None or output.output == "table"
     with Ledger.open(ledger_at(ledger), create=False) as books:
@@ -145,12 +153,18 @@ def availability(
 
     Parameters
     ----------
-    ledger: a ledger file, a folder that clear --save wrote, or a PostgreSQL URL
-    from_: the first hour, UTC
-    to: the hour after the last
-    account: only this party, or party:site
-    chip: only this accelerator
-    lots: each lot of units by itself
+    ledger
+        a ledger file, a folder that clear --save wrote, or a PostgreSQL URL
+    from_
+        the first hour, UTC
+    to
+        the hour after the last
+    account
+        only this party, or party:site
+    chip
+        only this accelerator
+    lots
+        each lot of units by itself
     """
     with Ledger.open(ledger_at(ledger), create=False) as books:
         found = hours.availability(
@@ -176,10 +190,14 @@ def forecast(
 
     Parameters
     ----------
-    ledger: a ledger file, a folder that clear --save wrote, or a PostgreSQL URL
-    at: the time, UTC
-    account: only this party, or party:site
-    scenario: expect its vendors' orders on the day from which they can be delivered; none are expected if left out
+    ledger
+        a ledger file, a folder that clear --save wrote, or a PostgreSQL URL
+    at
+        the time, UTC
+    account
+        only this party, or party:site
+    scenario
+        expect its vendors' orders on the day from which they can be delivered; none are expected if left out
     """
     expected = () if scenario is None else hours.arrivals(import_module("entrepot.scenario").read(scenario))
     with Ledger.open(ledger_at(ledger), create=False) as books:
@@ -194,7 +212,8 @@ def reservations(ledger: str, *, output: Annotated[Output | None, Parameter(name
 
     Parameters
     ----------
-    ledger: a ledger file, a folder that clear --save wrote, or a PostgreSQL URL
+    ledger
+        a ledger file, a folder that clear --save wrote, or a PostgreSQL URL
     """
     with Ledger.open(ledger_at(ledger), create=False) as books:
         emit(reserved(books).to_dicts(), kind="reservations", output=output or Output())
@@ -214,9 +233,12 @@ def audit(
 
     Parameters
     ----------
-    ledger: a ledger file, a folder that clear --save wrote, or a PostgreSQL URL
-    checkpoint: hold the journal to this signed checkpoint as well
-    public_key: of who signed it, known from elsewhere
+    ledger
+        a ledger file, a folder that clear --save wrote, or a PostgreSQL URL
+    checkpoint
+        hold the journal to this signed checkpoint as well
+    public_key
+        of who signed it, known from elsewhere
     """
     if (checkpoint is None) != (public_key is None):
         raise InputError(

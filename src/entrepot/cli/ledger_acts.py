@@ -54,16 +54,26 @@ def settle(
 
     Parameters
     ----------
-    result: a folder that clear --save wrote
-    ledger: a ledger file, or a PostgreSQL URL
-    scenario: the scenario that was cleared
-    basis: the holdings as ledger gate took them; as the scenario states them, if left out
-    on: the day on which it was cleared
-    variant: the reading of contested facts under which it was cleared
-    payment: on-account (owed until it is paid) or cash (delivery versus payment)
-    operator: the party that takes fees
-    buyer_fee_bp: the buyer's fee, in hundredths of a percent of the payment
-    seller_fee_bp: the seller's fee, in hundredths of a percent of the payment
+    result
+        a folder that clear --save wrote
+    ledger
+        a ledger file, or a PostgreSQL URL
+    scenario
+        the scenario that was cleared
+    basis
+        the holdings as ledger gate took them; as the scenario states them, if left out
+    on
+        the day on which it was cleared
+    variant
+        the reading of contested facts under which it was cleared
+    payment
+        on-account (owed until it is paid) or cash (delivery versus payment)
+    operator
+        the party that takes fees
+    buyer_fee_bp
+        the buyer's fee, in hundredths of a percent of the payment
+    seller_fee_bp
+        the seller's fee, in hundredths of a percent of the payment
     """
     clearing = market.read(result)
     read = api.load(scenario, as_of=on, variant=variant)
@@ -89,11 +99,16 @@ def gate(
 
     Parameters
     ----------
-    scenario: the scenario that is about to be cleared
-    ledger: a ledger file, or a PostgreSQL URL
-    save: the file to write
-    on: the day on which it is cleared
-    variant: the reading of contested facts
+    scenario
+        the scenario that is about to be cleared
+    ledger
+        a ledger file, or a PostgreSQL URL
+    save
+        the file to write
+    on
+        the day on which it is cleared
+    variant
+        the reading of contested facts
     """
     if save.exists():
         raise Conflict(f"{save} is there already.\n  Name another file; nothing was written.")
@@ -119,13 +134,20 @@ def pay(
 
     Parameters
     ----------
-    ledger: a ledger file, or a PostgreSQL URL
-    id: the entry's id; the same command again changes nothing
-    payer: who pays
-    payee: who is paid
-    amount: in minor units of the currency (fen, cents)
-    currency: its code
-    at: when it counts, UTC
+    ledger
+        a ledger file, or a PostgreSQL URL
+    id
+        the entry's id; the same command again changes nothing
+    payer
+        who pays
+    payee
+        who is paid
+    amount
+        in minor units of the currency (fen, cents)
+    currency
+        its code
+    at
+        when it counts, UTC
     """
     with Ledger.open(ledger_at(ledger), create=False) as books:
         done = books_of.pay(books, id, payer, payee, currency, amount, at=utc(at))
@@ -153,16 +175,26 @@ def transfer(
 
     Parameters
     ----------
-    ledger: a ledger file, or a PostgreSQL URL
-    id: the entry's id; the same command again changes nothing
-    from_: the account that they leave
-    to: the account that they come to
-    chip: the accelerator's id
-    quantity: how many
-    at: when it counts, UTC
-    slot: only in these hours, e.g. 2025-07-01..2025-10-01/h08-20
-    lot: take them from this lot (may be given again, in order); first in, first out, if left out
-    cause: why, in words
+    ledger
+        a ledger file, or a PostgreSQL URL
+    id
+        the entry's id; the same command again changes nothing
+    from_
+        the account that they leave
+    to
+        the account that they come to
+    chip
+        the accelerator's id
+    quantity
+        how many
+    at
+        when it counts, UTC
+    slot
+        only in these hours, e.g. 2025-07-01..2025-10-01/h08-20
+    lot
+        take them from this lot (may be given again, in order); first in, first out, if left out
+    cause
+        why, in words
     """
     with Ledger.open(ledger_at(ledger), create=False) as books:
         done = books_of.transfer(
@@ -191,16 +223,26 @@ def reserve(
 
     Parameters
     ----------
-    ledger: a ledger file, or a PostgreSQL URL
-    id: the reservation's id; the same command again changes nothing
-    account: where they are: party:site:available
-    whom: for whom
-    chip: the accelerator's id
-    quantity: how many
-    at: from when on, UTC
-    expires: until when it may be posted, UTC
-    slot: only in these hours
-    lot: of this lot (may be given again, in order); first in, first out, if left out
+    ledger
+        a ledger file, or a PostgreSQL URL
+    id
+        the reservation's id; the same command again changes nothing
+    account
+        where they are: party:site:available
+    whom
+        for whom
+    chip
+        the accelerator's id
+    quantity
+        how many
+    at
+        from when on, UTC
+    expires
+        until when it may be posted, UTC
+    slot
+        only in these hours
+    lot
+        of this lot (may be given again, in order); first in, first out, if left out
     """
     start = utc(at)
 
@@ -233,12 +275,18 @@ def post(
 
     Parameters
     ----------
-    ledger: a ledger file, or a PostgreSQL URL
-    reservation: its id
-    to: the account that gets the units
-    id: the new entry's id
-    at: when it counts, UTC
-    quantity: how many are taken; all if left out
+    ledger
+        a ledger file, or a PostgreSQL URL
+    reservation
+        its id
+    to
+        the account that gets the units
+    id
+        the new entry's id
+    at
+        when it counts, UTC
+    quantity
+        how many are taken; all if left out
     """
     with Ledger.open(ledger_at(ledger), create=False) as books:
         done = books_of.post_reservation(books, reservation, to, id=id, at=utc(at), quantity=quantity)
@@ -252,9 +300,12 @@ def void(ledger: str, reservation: str, *, at: dt.datetime) -> None:
 
     Parameters
     ----------
-    ledger: a ledger file, or a PostgreSQL URL
-    reservation: its id
-    at: when it counts, UTC
+    ledger
+        a ledger file, or a PostgreSQL URL
+    reservation
+        its id
+    at
+        when it counts, UTC
     """
     with Ledger.open(ledger_at(ledger), create=False) as books:
         note(f"{books_of.void(books, reservation, at=utc(at)).entry.cause}.")
@@ -267,8 +318,10 @@ def expire(ledger: str, *, at: dt.datetime) -> None:
 
     Parameters
     ----------
-    ledger: a ledger file, or a PostgreSQL URL
-    at: the time, UTC
+    ledger
+        a ledger file, or a PostgreSQL URL
+    at
+        the time, UTC
     """
     with Ledger.open(ledger_at(ledger), create=False) as books:
         done = books_of.expire(books, utc(at))
@@ -282,10 +335,14 @@ def reverse(ledger: str, entry: str, *, at: dt.datetime, cause: str) -> None:
 
     Parameters
     ----------
-    ledger: a ledger file, or a PostgreSQL URL
-    entry: its id
-    at: when the reversal counts, UTC
-    cause: why, in words
+    ledger
+        a ledger file, or a PostgreSQL URL
+    entry
+        its id
+    at
+        when the reversal counts, UTC
+    cause
+        why, in words
     """
     with Ledger.open(ledger_at(ledger), create=False) as books:
         done = books.reverse(entry, at=utc(at), cause=cause)
@@ -301,7 +358,8 @@ def keygen(key: Path) -> None:
 
     Parameters
     ----------
-    key: the private key's file; the public one is beside it, with .pub
+    key
+        the private key's file; the public one is beside it, with .pub
     """
     public = books_of.generate_key(key)
     note(f"{key}: private, keep it. {public}: public, give it away.")
@@ -316,10 +374,14 @@ def checkpoint(ledger: str, *, key: Path, save: Path, at: dt.datetime | None = N
 
     Parameters
     ----------
-    ledger: a ledger file, or a PostgreSQL URL
-    key: the private key that ledger keygen made
-    save: the file to write
-    at: the time that is signed, UTC; now, if left out
+    ledger
+        a ledger file, or a PostgreSQL URL
+    key
+        the private key that ledger keygen made
+    save
+        the file to write
+    at
+        the time that is signed, UTC; now, if left out
     """
     if save.exists():
         raise Conflict(f"{save} is there already.\n  Name another file; nothing was signed.")

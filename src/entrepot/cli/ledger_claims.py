@@ -27,10 +27,14 @@ def open_(scenario: Path, *, save: Path, reading: str | None = None, on: dt.date
 
     Parameters
     ----------
-    scenario: the scenario's folder
-    save: write the ledger, the claims and the reading into this new folder
-    reading: which reading to open; the scenario's default if left out
-    on: the day on which the books begin, instead of the scenario's own
+    scenario
+        the scenario's folder
+    save
+        write the ledger, the claims and the reading into this new folder
+    reading
+        which reading to open; the scenario's default if left out
+    on
+        the day on which the books begin, instead of the scenario's own
     """
     read = scenarios.read(scenario, as_of=on, variant=reading)
     opened = open_under(read, save)
@@ -53,9 +57,12 @@ def claims(
 
     Parameters
     ----------
-    folder: a folder that ledger open wrote
-    all_: one row for each claim with its source, not one for each thing that is claimed
-    add: first put the claims of this table beside the ledger; the ledger is not touched
+    folder
+        a folder that ledger open wrote
+    all_
+        one row for each claim with its source, not one for each thing that is claimed
+    add
+        first put the claims of this table beside the ledger; the ledger is not touched
     """
     if not folder.is_dir():
         raise InputError(Fault(str(folder), "no folder is here", "Name a folder that ledger open wrote."))

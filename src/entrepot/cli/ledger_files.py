@@ -47,11 +47,16 @@ def import_(
 
     Parameters
     ----------
-    ledger: a ledger file (made if there is none), or a folder that clear --save wrote
-    file: the table to take in
-    kind: opening (one row for each holding or amount) or movements (one row for each posting)
-    lots: the papers of unit lots that the movements bring in
-    dry_run: check everything, against the ledger too, and write nothing
+    ledger
+        a ledger file (made if there is none), or a folder that clear --save wrote
+    file
+        the table to take in
+    kind
+        opening (one row for each holding or amount) or movements (one row for each posting)
+    lots
+        the papers of unit lots that the movements bring in
+    dry_run
+        check everything, against the ledger too, and write nothing
     """
     if kind == "opening" and lots is not None:
         raise InputError(Fault("--lots", "opening balances carry their papers in the row", "Leave it out."))
@@ -94,11 +99,16 @@ def export(
 
     Parameters
     ----------
-    ledger: a ledger file, or a folder that clear --save wrote
-    form: csv, parquet, beancount or focus
-    out: the folder (csv, parquet) or the file; beancount and focus go to the terminal if it is left out
-    at: only entries up to this time, in UTC
-    focus_version: of the FOCUS specification: 1.2 or 1.3
+    ledger
+        a ledger file, or a folder that clear --save wrote
+    form
+        csv, parquet, beancount or focus
+    out
+        the folder (csv, parquet) or the file; beancount and focus go to the terminal if it is left out
+    at
+        only entries up to this time, in UTC
+    focus_version
+        of the FOCUS specification: 1.2 or 1.3
     """
     until = (
         None if at is None else (at.replace(tzinfo=dt.UTC) if at.tzinfo is None else at.astimezone(dt.UTC))
@@ -138,8 +148,10 @@ def template(kind: Kind, *, out: Path | None = None) -> None:
 
     Parameters
     ----------
-    kind: opening, movements or lots
-    out: write to this file instead of the terminal
+    kind
+        opening, movements or lots
+    out
+        write to this file instead of the terminal
     """
     if out is None:
         sys.stdout.write(template_of(kind))

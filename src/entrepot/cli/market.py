@@ -33,9 +33,12 @@ def surplus(
 
     Parameters
     ----------
-    scenario: the scenario's folder
-    on: read the law and the market on this day
-    variant: the reading of contested facts
+    scenario
+        the scenario's folder
+    on
+        read the law and the market on this day
+    variant
+        the reading of contested facts
     """
     read = api.load(scenario, as_of=on, variant=variant)
     left = api.surplus(read)
@@ -66,11 +69,16 @@ def clear(
 
     Parameters
     ----------
-    scenario: the scenario's folder
-    on: read the law and the market on this day
-    variant: the reading of contested facts
-    save: write the order book, the result and the settled ledger into this new folder
-    time_limit: seconds after which the best result so far is proved and shown, instead of a better one sought
+    scenario
+        the scenario's folder
+    on
+        read the law and the market on this day
+    variant
+        the reading of contested facts
+    save
+        write the order book, the result and the settled ledger into this new folder
+    time_limit
+        seconds after which the best result so far is proved and shown, instead of a better one sought
     """
     if time_limit is not None and not time_limit > 0:
         raise InputError(Fault("--time-limit", f"{time_limit} seconds", "Give a number above 0."))
@@ -141,12 +149,18 @@ def what_if(
 
     Parameters
     ----------
-    scenario: the scenario's folder
-    without_lot: take this lot out of the book; may be repeated
-    without_bid: take this bid out of the book; may be repeated
-    grant: treat this lot or order as if the licences that it needs were granted; may be repeated
-    on: read the law and the market on this day
-    variant: the reading of contested facts
+    scenario
+        the scenario's folder
+    without_lot
+        take this lot out of the book; may be repeated
+    without_bid
+        take this bid out of the book; may be repeated
+    grant
+        treat this lot or order as if the licences that it needs were granted; may be repeated
+    on
+        read the law and the market on this day
+    variant
+        the reading of contested facts
     """
     changes = (without_lot or [], without_bid or [], grant or [])
     if not any(changes):
@@ -189,9 +203,12 @@ def depth(
 
     Parameters
     ----------
-    scenario: the scenario's folder
-    on: read the law and the market on this day
-    variant: the reading of contested facts
+    scenario
+        the scenario's folder
+    on
+        read the law and the market on this day
+    variant
+        the reading of contested facts
     """
     read = api.load(scenario, as_of=on, variant=variant)
     table = market.depth(api.clear(read))
@@ -215,8 +232,10 @@ def verify(
 
     Parameters
     ----------
-    result: a folder that clear --save wrote
-    party: check this participant's own treatment from the prices and its own orders only
+    result
+        a folder that clear --save wrote
+    party
+        check this participant's own treatment from the prices and its own orders only
     """
     verification = api.verify(market.read(result), party=party)
     emit(verification.checks.to_dicts(), kind="verification", output=output or Output())

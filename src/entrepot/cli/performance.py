@@ -36,10 +36,14 @@ def explain(
 
     Parameters
     ----------
-    model: the AI model, by id
-    chip: the chip, by id or name
-    engine: whose overheads to count: vllm, trtllm or sglang
-    picture: write the roofline as a picture: FILE.svg, or FILE.html with the table
+    model
+        the AI model, by id
+    chip
+        the chip, by id or name
+    engine
+        whose overheads to count: vllm, trtllm or sglang
+    picture
+        write the roofline as a picture: FILE.svg, or FILE.html with the table
     """
     show, work = output or Output(), asked or Asked()
     if picture is not None and picture.suffix not in {".svg", ".html"}:
@@ -86,11 +90,16 @@ def latency(
 
     Parameters
     ----------
-    model: the AI model, by id
-    chip: the chip, by id or name
-    requests_per_s: the load of all replicas together, spread at random
-    replicas: how many
-    engine: whose overheads to count: vllm, trtllm or sglang
+    model
+        the AI model, by id
+    chip
+        the chip, by id or name
+    requests_per_s
+        the load of all replicas together, spread at random
+    replicas
+        how many
+    engine
+        whose overheads to count: vllm, trtllm or sglang
     """
     show, work = output or Output(), asked or Asked()
     positive("--requests-per-s", requests_per_s)
@@ -164,14 +173,22 @@ def train(
 
     Parameters
     ----------
-    model: the AI model, by id
-    tokens: tokens in the whole run, e.g. 1e12
-    chip: the chip, by id or name
-    devices: how many devices train together
-    sequence: tokens in a sequence
-    batch: sequences in a step
-    method: full, or lora for adapters on frozen weights
-    number_format: format of the matrix products: bf16, fp8 or fp4
+    model
+        the AI model, by id
+    tokens
+        tokens in the whole run, e.g. 1e12
+    chip
+        the chip, by id or name
+    devices
+        how many devices train together
+    sequence
+        tokens in a sequence
+    batch
+        sequences in a step
+    method
+        full, or lora for adapters on frozen weights
+    number_format
+        format of the matrix products: bf16, fp8 or fp4
     """
     show = output or Output()
     found = api.train(

@@ -31,10 +31,14 @@ def report(
 
     Parameters
     ----------
-    folder: the scenario's folder
-    to: where the page goes
-    on: tell this day's market (the scenario's other dates are set beside it)
-    variant: the reading of contested facts that is told
+    folder
+        the scenario's folder
+    to
+        where the page goes
+    on
+        tell this day's market (the scenario's other dates are set beside it)
+    variant
+        the reading of contested facts that is told
     """
     with stderr_console().status("Clearing the market on every date and under every reading…"):
         told = api.story(folder, as_of=on, variant=variant)
@@ -85,7 +89,8 @@ def init(folder: Path) -> None:
 
     Parameters
     ----------
-    folder: a new folder
+    folder
+        a new folder
     """
     for file in scenario.init(folder):
         print(file)

@@ -44,14 +44,22 @@ def size(
 
     Parameters
     ----------
-    model: the AI model, by id
-    requests_per_s: the load; with --hourly, its mean over the day
-    hourly: a public daily curve; the answer then covers its peak hour
-    by_hour: one row per hour of that curve, with the devices that the peak leaves idle
-    chip: one or more chips, comma-separated; all chips that can run it if left out
-    scenario: size every service of this scenario for its own party's chips instead
-    on: the scenario's day
-    variant: the scenario's reading of contested facts
+    model
+        the AI model, by id
+    requests_per_s
+        the load; with --hourly, its mean over the day
+    hourly
+        a public daily curve; the answer then covers its peak hour
+    by_hour
+        one row per hour of that curve, with the devices that the peak leaves idle
+    chip
+        one or more chips, comma-separated; all chips that can run it if left out
+    scenario
+        size every service of this scenario for its own party's chips instead
+    on
+        the scenario's day
+    variant
+        the scenario's reading of contested facts
     """
     show, work = output or Output(), asked or Asked()
     if scenario is not None:
@@ -114,12 +122,18 @@ def compare(
 
     Parameters
     ----------
-    model: the AI model, by id
-    chips: comma-separated; all chips if left out
-    base: how many of each chip equal one of this
-    price: CHIP=PRICE of a device-hour; adds the cost of one Mtok; once per chip
-    catalogue_prices: the same with the range of the catalogue's lease prices in USD
-    pareto: write the frontier of throughput against TPOT as a picture: FILE.svg, or FILE.html with its table
+    model
+        the AI model, by id
+    chips
+        comma-separated; all chips if left out
+    base
+        how many of each chip equal one of this
+    price
+        CHIP=PRICE of a device-hour; adds the cost of one Mtok; once per chip
+    catalogue_prices
+        the same with the range of the catalogue's lease prices in USD
+    pareto
+        write the frontier of throughput against TPOT as a picture: FILE.svg, or FILE.html with its table
     """
     show, work = output or Output(), asked or Asked()
     names = _names(chips)
