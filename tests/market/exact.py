@@ -95,12 +95,12 @@ def optimum(book: Book, *, seconds: float = 20.0) -> tuple[float, float]:
     for members in (*taken.values(), *offered.values()):
         p.at_most(members, 1.0)
 
-    row, column, value = zip(*p.entries, strict=True)
+    rows, columns, values = zip(*p.entries, strict=True)
     scale = max(abs(c) for c in p.cost) or 1.0
     found = optimize.milp(
         np.array(p.cost) / scale,
         constraints=optimize.LinearConstraint(
-            sparse.csr_array((value, (row, column)), shape=(len(p.upper), len(p.cost))), ub=np.array(p.upper)
+            sparse.csr_array((values, (rows, columns)), shape=(len(p.upper), len(p.cost))), ub=np.array(p.upper)
         ),
         bounds=optimize.Bounds(0, np.array(p.most)),
         integrality=np.array(p.whole),
