@@ -100,7 +100,8 @@ def optimum(book: Book, *, seconds: float = 20.0) -> tuple[float, float]:
     found = optimize.milp(
         np.array(p.cost) / scale,
         constraints=optimize.LinearConstraint(
-            sparse.csr_array((values, (rows, columns)), shape=(len(p.upper), len(p.cost))), ub=np.array(p.upper)
+            sparse.csr_array((values, (rows, columns)), shape=(len(p.upper), len(p.cost))),
+            ub=np.array(p.upper),
         ),
         bounds=optimize.Bounds(0, np.array(p.most)),
         integrality=np.array(p.whole),
