@@ -81,7 +81,7 @@ def _beside_a_loop(console_print: Callable[[str], None]) -> None:
         workload = _work(model_id)
         start = time.perf_counter()
         for _ in range(10):
-            found = search(workload, accelerator, model, pools=False)
+            found = search(workload, accelerator, model)
         fast += (time.perf_counter() - start) / 10
         start = time.perf_counter()
         by_loop, count = _loop(workload, accelerator, model)
@@ -131,7 +131,7 @@ def _work(model: str, mix: str = "servegen-deepseek-r1") -> Workload:
 
 def _loop(workload: Workload, accelerator: Accelerator, model: Model) -> tuple[float, int]:
     """Find the best low end point by point."""
-    found = search(workload, accelerator, model, pools=False)
+    found = search(workload, accelerator, model)
     setting = found.setting
     best, count = 0.0, 0
     for row in range(len(setting.layouts)):

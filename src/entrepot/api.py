@@ -109,7 +109,6 @@ def rates(scenario: Scenario) -> pl.DataFrame:
         [workload(scenario, s) for s in scenario.services],
         [catalogue.accelerator(c) for c in chips],
         {s.model: catalogue.model(s.model) for s in scenario.services.values()},
-        pools=False,  # a market trades on layouts that published runs know
     )
     chosen = pl.col(f"mtok_per_device_hour_{scenario.rate_basis}")
     return table.rename({"workload": "service"}).with_columns(chosen.alias("mtok_per_device_hour"))
@@ -387,6 +386,7 @@ def size(
     prefix_hit_share: float = 0.0,
     arrival_scv: float | None = None,
     speculation: performance.Speculation | None = None,
+    pools: bool = False,
 ) -> pl.DataFrame:
     """Return the devices that a service needs in each kind of chip: low, central and high, in whole replicas.
 
@@ -395,11 +395,14 @@ def size(
     requests_per_s : load at each moment of interest, e.g. 24 hours; the answer covers the largest
     mix : a public request-size mix of the catalogue
     arrival_scv : burstiness of the service's arrivals; ``None`` is a closed loop
+    pools : weigh separate pools for prefill and decode too
     """
     work = work_of(model, mix=mix, slo=slo, prefix_hit_share=prefix_hit_share, arrival_scv=arrival_scv)
     load_rps = np.asarray(requests_per_s, dtype=np.float64)
     shape = catalogue.model(model)
-    return _sizes([(work.id, work, chip, shape, load_rps) for chip in _chips(chips)], speculation)
+    return _sizes(
+        [(work.id, work, chip, shape, load_rps) for chip in _chips(chips)], speculation, pools=pools
+    )
 
 
 def size_by_hour(
@@ -412,6 +415,7 @@ def size_by_hour(
     prefix_hit_share: float = 0.0,
     arrival_scv: float | None = None,
     speculation: performance.Speculation | None = None,
+    pools: bool = False,
 ) -> pl.DataFrame:
     """Return the devices that a service needs in each hour, and those that its peak leaves idle then.
 
@@ -424,7 +428,9 @@ def size_by_hour(
     load_rps = np.asarray(requests_per_s, dtype=np.float64)
     tables = []
     for chip in _chips(chips):
-        found = performance.size(work, chip, catalogue.model(model), load_rps, speculation=speculation)
+        found = performance.size(
+            work, chip, catalogue.model(model), load_rps, speculation=speculation, pools=pools
+        )
         peak = int(found.devices_central.max())
         tables.append(
             pl.DataFrame(
@@ -442,10 +448,11 @@ def size_by_hour(
     return pl.concat(tables)
 
 
-def sized(scenario: Scenario) -> pl.DataFrame:
+def sized(scenario: Scenario, *, pools: bool = False) -> pl.DataFrame:
     """Return what each service of a scenario needs at its peak, in each kind of chip that the scenario has.
 
-    The peak is the busiest hour of the day times the service's headroom; ``mean`` is the mean of the day.
+    The peak is the busiest hour of the day times the service's headroom; ``mean`` is the mean of the day. The rates are those of the
+    scenario (``rates``), unless ``pools`` asks for separate pools for prefill and decode to be weighed as well.
     """
     chips = sorted({h.accelerator for h in scenario.holdings} | {x.accelerator for x in scenario.lots})
     return _sizes(
@@ -454,13 +461,16 @@ def sized(scenario: Scenario) -> pl.DataFrame:
              np.append(s.requests_per_s * s.hourly * s.headroom, s.requests_per_s))
             for s in scenario.services.values()
             for chip in chips
-        ]
+        ],
+        pools=pools,
     )  # fmt: skip
 
 
 def _sizes(
     asked: Sequence[tuple[str, Workload, Accelerator, Model, NDArray[np.float64]]],
     speculation: performance.Speculation | None = None,
+    *,
+    pools: bool = False,
 ) -> pl.DataFrame:
     rows: list[dict[str, object]] = []
     for name, work, chip, shape, load_rps in asked:
@@ -470,7 +480,7 @@ def _sizes(
             "peak_requests_per_s": float(load_rps.max()),
         }
         try:
-            found = performance.size(work, chip, shape, load_rps, speculation=speculation)
+            found = performance.size(work, chip, shape, load_rps, speculation=speculation, pools=pools)
         except MissingFact as unknown:
             rows.append({**row, "reason": str(unknown)})
             continue
@@ -500,11 +510,14 @@ def compare(
     arrival_scv: float | None = None,
     speculation: performance.Speculation | None = None,
     engine: str = performance.DEFAULT_ENGINE,
+    pools: bool = False,
 ) -> pl.DataFrame:
     """Return what each chip delivers for one kind of work, best first, with intervals, what binds and the runner-up."""
     work = work_of(model, mix=mix, slo=slo, prefix_hit_share=prefix_hit_share, arrival_scv=arrival_scv)
     models = {work.model: catalogue.model(work.model)}
-    table = performance.rates([work], _chips(chips), models, speculation=speculation, engine=engine)
+    table = performance.rates(
+        [work], _chips(chips), models, speculation=speculation, engine=engine, pools=pools
+    )
     return table.sort("mtok_per_device_hour_central", descending=True, nulls_last=True)
 
 

@@ -32,13 +32,13 @@ law = settings(max_examples=40, deadline=None)
 
 def low(work: Workload, **asked: object) -> float:
     """Return the low end on an H200 with a dense model, 0 where there is no rate."""
-    answer = estimate(work, H200, QWEN, **asked)  # type: ignore[arg-type]
+    answer = estimate(work, H200, QWEN, **{"pools": True, **asked})  # type: ignore[arg-type]
     return 0.0 if answer.mtok_per_device_hour is None else answer.mtok_per_device_hour.low
 
 
 def queue_of(work: Workload) -> Queue:
     """Return the queue of every layout and batch."""
-    found = search(work, H200, QWEN, pools=False)
+    found = search(work, H200, QWEN)
     assert found.queue is not None
     return found.queue
 
@@ -123,7 +123,7 @@ def test_percentiles_are_in_order_and_the_mean_lies_among_them() -> None:
 
 def test_without_bursts_and_load_an_open_request_meets_what_a_single_closed_one_meets() -> None:
     """A nearly empty replica has no queue: TTFT is constant, steps and own prefill in both."""
-    found = search(OPEN, H200, QWEN, pools=False)
+    found = search(OPEN, H200, QWEN)
     assert found.queue is not None
     alone = closed_loop(found.setting.columns, np.ones_like(found.fits))
     lone = found.queue.take(0, 0)
@@ -134,7 +134,7 @@ def test_without_bursts_and_load_an_open_request_meets_what_a_single_closed_one_
 
 def test_an_overfull_queue_has_no_percentile() -> None:
     """At and above capacity nothing settles: infinity, not a number."""
-    found = search(OPEN, H200, QWEN, pools=False)
+    found = search(OPEN, H200, QWEN)
     full = found.queue
     assert full is not None
     assert np.isinf(full.ttft_at(99.0)[np.broadcast_to(full.busy, full.wait.shape) >= 1]).all()
@@ -147,7 +147,7 @@ def test_an_overfull_queue_has_no_percentile() -> None:
 def test_separate_pools_are_matched_in_rate() -> None:
     """Neither pool of the chosen ratio could lose a replica and serve as much; the string names both."""
     work = replace(CHAT, isl=ONE * 8000, osl=ONE * 300, slo=Slo(4000, 25))
-    found = search(work, H20, QWEN)
+    found = search(work, H20, QWEN, pools=True)
     assert found.pools is not None
     pools = found.pools
     devices = found.setting.layouts.devices[:, 0]
@@ -166,7 +166,7 @@ def test_separate_pools_are_matched_in_rate() -> None:
 def test_pools_never_beat_the_physical_limit(isl: int, osl: int, ttft: float, tpot: float) -> None:
     """Moving a phase to another device does not make arithmetic cheaper."""
     work = replace(CHAT, isl=ONE * isl, osl=ONE * osl, slo=Slo(ttft, tpot))
-    found = search(work, H200, QWEN)
+    found = search(work, H200, QWEN, pools=True)
     if found.pools is not None:
         assert found.pools.tokens_per_s <= found.limit_tokens_per_s
         assert found.pools.tpot * 1e3 <= tpot
@@ -176,8 +176,8 @@ def test_pools_never_beat_the_physical_limit(isl: int, osl: int, ttft: float, tp
 def test_pools_pay_where_prompts_are_long_and_tokens_are_urgent() -> None:
     """Why anyone separates them: a decoding request that must not wait for 8,000-token prompts of others."""
     work = replace(CHAT, isl=ONE * 8000, osl=ONE * 300, slo=Slo(4000, 20))
-    answer = estimate(work, H200, QWEN)
-    together = estimate(work, H200, QWEN, pools=False)
+    answer = estimate(work, H200, QWEN, pools=True)
+    together = estimate(work, H200, QWEN)
     assert isinstance(answer.layout, Pools)
     assert "prefill" in str(answer.layout)
     assert answer.mtok_per_device_hour is not None
@@ -279,11 +279,11 @@ def test_a_pipeline_reads_each_weight_once_per_pass() -> None:
 
 def test_the_runner_up_is_another_layout_and_says_why() -> None:
     """Who doubts the choice sees what came next, how much worse, and what makes it so."""
-    answer = estimate(CHAT, H200, QWEN)
+    answer = estimate(CHAT, H200, QWEN, pools=True)
     assert answer.runner_up is not None
     assert str(answer.runner_up.layout) != str(answer.layout)
     assert answer.runner_up.why
-    without = search(CHAT, H200, QWEN)
+    without = search(CHAT, H200, QWEN, pools=True)
     best = np.sort(without.allowed.max(axis=1) / without.spread[:, 0])[::-1]
     assert answer.mtok_per_device_hour is not None
     if not isinstance(answer.runner_up.layout, Pools) and not isinstance(answer.layout, Pools):

@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
+import polars as pl
 import pytest
 
 from entrepot import api, catalogue, performance
@@ -61,10 +62,36 @@ def test_no_point_of_a_frontier_is_beaten_by_another() -> None:
         assert (np.diff(rows["tpot_ms"].to_numpy()) >= 0).all()
         assert (np.diff(rows["tokens_per_s_per_device"].to_numpy()) > 0).all()
     within = table.filter((table["accelerator"] == H200.id) & (table["tpot_ms"] <= 50))
-    answer = performance.estimate(CHAT, H200, QWEN, pools=False)
+    answer = performance.estimate(CHAT, H200, QWEN)
     assert answer.mtok_per_device_hour is not None
     best = float(within["tokens_per_s_per_device"].max() or 0) * 3600 / 1e6  # type: ignore[arg-type]
     assert best >= answer.mtok_per_device_hour.central * (1 - 1e-9)
+
+
+def test_every_command_rests_on_the_same_rate() -> None:
+    """A scenario's rates, what it needs, and the answers about its work alone: pools are weighed only where they are asked for."""
+    scenario = api.load(Path(__file__).parents[2] / "examples" / "spring-2025")
+    service = scenario.services["chat"]
+    market = api.rates(scenario).filter(pl.col("service") == service.id)
+    chip, model = H20, catalogue.model(service.model)
+    row = market.filter(pl.col("accelerator") == chip.id).row(0, named=True)
+    work = api.workload(scenario, service.id)
+    alone = performance.rates([work], [chip], {model.id: model}).row(0, named=True)
+    assert {k: row[k] for k in alone if k in row} == {k: alone[k] for k in alone if k in row}
+    need = api.sized(scenario).filter((pl.col("workload") == service.id) & (pl.col("accelerator") == chip.id))
+    peak = need["peak_requests_per_s"].item()
+    sized = performance.size(work, chip, model, np.array([peak]))
+    assert sized.devices_central[0] == need["devices_central"].item()
+    assert need["layout"].item() == row["layout"]
+    asked = Slo(3000, 50)
+    plain = api.compare("deepseek-r1", chips=[chip.id], slo=asked).row(0, named=True)
+    size = api.size("deepseek-r1", [100.0], chips=[chip.id], slo=asked).row(0, named=True)
+    assert plain["layout"] == size["layout"]
+    apart = api.compare("deepseek-r1", chips=[chip.id], slo=asked, pools=True).row(0, named=True)
+    assert "prefill" in apart["layout"]
+    assert apart["mtok_per_device_hour_low"] > plain["mtok_per_device_hour_low"]
+    both = api.size("deepseek-r1", [100.0], chips=[chip.id], slo=asked, pools=True).row(0, named=True)
+    assert both["layout"] == apart["layout"]
 
 
 def test_a_saturated_replica_gets_no_number() -> None:

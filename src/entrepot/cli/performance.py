@@ -24,6 +24,7 @@ def explain(
     chip: str,
     engine: str = "vllm",
     picture: Path | None = None,
+    pools: Annotated[bool, Parameter(negative="")] = False,
     asked: Annotated[Asked | None, Parameter(name="*")] = None,
     output: Annotated[Output | None, Parameter(name="*")] = None,
 ) -> None:
@@ -44,6 +45,8 @@ def explain(
         whose overheads to count: vllm, trtllm or sglang
     picture
         write the roofline as a picture: FILE.svg, or FILE.html with the table
+    pools
+        weigh separate pools for prefill and decode too; what they gain is judged, not measured
     """
     show, work = output or Output(), asked or Asked()
     if picture is not None and picture.suffix not in {".svg", ".html"}:
@@ -53,8 +56,10 @@ def explain(
     workload = _workload(model, work)
     on, shape = catalogue.accelerator(chip), catalogue.model(model)
     with work.own_runs:
-        table = performance.explain(workload, on, shape, engine=engine, speculation=work.speculation)
-        points = performance.roofline(on, shape, workload, engine=engine)
+        table = performance.explain(
+            workload, on, shape, engine=engine, speculation=work.speculation, pools=pools
+        )
+        points = performance.roofline(on, shape, workload, engine=engine, pools=pools)
     rests = table.group_by("rests_on").agg(pl.col("share").sum()).sort("share", descending=True)
     emit(
         {"parts": table.to_dicts(), "rests_on": rests.to_dicts(), "roofline": points.to_dicts()},
@@ -108,9 +113,7 @@ def latency(
     workload = replace(_workload(model, work), arrival_scv=1 + (scv - 1) / replicas)
     on, shape = catalogue.accelerator(chip), catalogue.model(model)
     with work.own_runs:
-        answer = performance.estimate(
-            workload, on, shape, engine=engine, speculation=work.speculation, pools=False
-        )
+        answer = performance.estimate(workload, on, shape, engine=engine, speculation=work.speculation)
         if not isinstance(answer.layout, performance.Layout):
             raise MissingFact(f"no layout for {workload.id} on {on.id}: {answer.reason}")
         found = performance.latency(

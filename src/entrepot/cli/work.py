@@ -32,6 +32,7 @@ def size(
     scenario: Path | None = None,
     on: dt.date | None = None,
     variant: str | None = None,
+    pools: Annotated[bool, Parameter(negative="")] = False,
     asked: Annotated[Asked | None, Parameter(name="*")] = None,
     output: Annotated[Output | None, Parameter(name="*")] = None,
 ) -> None:
@@ -40,6 +41,7 @@ def size(
         entrepot size deepseek-r1 --requests-per-s 914 --chip nvidia-h20-sxm-96gb
         entrepot size llama-3.1-70b --requests-per-s 20 --mix azure-llm-2023-conv --tpot-ms 50 --arrivals mix --percentile 90
         entrepot size deepseek-r1 --requests-per-s 417 --hourly servegen-deepseek-r1 --by-hour --chip h20-sxm-96gb
+        entrepot size deepseek-r1 --requests-per-s 50 --chip h20-sxm-96gb --ttft-ms 3000 --tpot-ms 50 --pools
         entrepot size --scenario examples/spring-2025
 
     Parameters
@@ -60,11 +62,13 @@ def size(
         the scenario's day
     variant
         the scenario's reading of contested facts
+    pools
+        weigh separate pools for prefill and decode too; what they gain is judged, not measured
     """
     show, work = output or Output(), asked or Asked()
     if scenario is not None:
         with work.own_runs:
-            table = api.sized(api.load(scenario, as_of=on, variant=variant))
+            table = api.sized(api.load(scenario, as_of=on, variant=variant), pools=pools)
         emit(table.to_dicts(), kind="sizes", output=show)
         return
     if model is None or requests_per_s is None:
@@ -77,6 +81,7 @@ def size(
         "prefix_hit_share": work.prefix_hit_share,
         "arrival_scv": work.arrival_scv,
         "speculation": work.speculation,
+        "pools": pools,
     }
     if by_hour:
         if hourly is None or chip is None:
@@ -107,6 +112,7 @@ def compare(
     price: Sequence[str] = (),
     catalogue_prices: bool = False,
     pareto: Path | None = None,
+    pools: Annotated[bool, Parameter(negative="")] = False,
     asked: Annotated[Asked | None, Parameter(name="*")] = None,
     output: Annotated[Output | None, Parameter(name="*")] = None,
 ) -> None:
@@ -133,7 +139,9 @@ def compare(
     catalogue_prices
         the same with the range of the catalogue's lease prices in USD
     pareto
-        write the frontier of throughput against TPOT as a picture: FILE.svg, or FILE.html with its table
+        write the frontier of throughput against TPOT as a picture: FILE.svg, or FILE.html with its table; without pools
+    pools
+        weigh separate pools for prefill and decode too; what they gain is judged, not measured
     """
     show, work = output or Output(), asked or Asked()
     names = _names(chips)
@@ -158,6 +166,7 @@ def compare(
             prefix_hit_share=work.prefix_hit_share,
             arrival_scv=work.arrival_scv,
             speculation=work.speculation,
+            pools=pools,
         )
         if pareto is not None:
             _pareto(model, work, names, pareto)

@@ -259,9 +259,9 @@ def _scv(values: F64, share: F64) -> float:
 
 
 def merged(values: F64, share: F64) -> tuple[F64, F64]:
-    """Return the distinct values and their shares."""
+    """Return the distinct values and their shares, to 12 digits: a value in two rows counts as the same value in one."""
     distinct, which = np.unique(values, return_inverse=True)
-    return distinct, np.bincount(which, weights=share).astype(np.float64)
+    return distinct, np.bincount(which, weights=share).astype(np.float64).round(12)
 
 
 def normal_cdf(depth: F64) -> F64:

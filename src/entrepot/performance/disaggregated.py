@@ -90,7 +90,7 @@ def apart(
     """
     mix = setting.mix
     outputs = float(np.maximum(mix.buckets.osl - 1, 0.0) @ mix.buckets.share)
-    if outputs < 1 or mix.computed == 0:
+    if outputs <= 0 or mix.computed == 0:  # nothing for one of the pools to do
         return None
     decode_rate, column_of, tpot_of = _decode(setting, at, fits, loop, batch, slo, scv, outputs)
     prompt = loop.prompt[:, -1:]  # chunks are full

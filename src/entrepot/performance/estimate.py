@@ -109,7 +109,7 @@ def estimate(
     engine: str = DEFAULT_ENGINE,
     devices_max: int | None = None,
     speculation: Speculation | None = None,
-    pools: bool = True,
+    pools: bool = False,
 ) -> Estimate:
     """Return the best rate of a chip on a workload within its SLO, as an interval, or the reason why there is none.
 
@@ -121,7 +121,7 @@ def estimate(
     engine : whose overheads to count: ``vllm``, ``trtllm``, ``sglang``
     devices_max : largest replica; the data file's default where ``None``
     speculation : speculative decoding; none by default
-    pools : weigh separate pools for prefill and decode too
+    pools : weigh separate pools for prefill and decode too; off by default, for no published run of both was compared
 
     Returns
     -------
@@ -155,7 +155,7 @@ def estimate_many(
     engine: str = DEFAULT_ENGINE,
     devices_max: int | None = None,
     speculation: Speculation | None = None,
-    pools: bool = True,
+    pools: bool = False,
 ) -> list[Estimate]:
     """Return the estimates of several workloads of one model on one chip; faster than one by one. See ``estimate``."""
     for workload in workloads:

@@ -33,12 +33,14 @@ def explain(
     layout: Layout | Pools | None = None,
     engine: str = DEFAULT_ENGINE,
     speculation: Speculation | None = None,
+    pools: bool = False,
 ) -> pl.DataFrame:
     """Return the time of one request's work, by phase and kind of operation.
 
     Parameters
     ----------
     layout : to look at; by default the one that ``estimate`` chooses
+    pools : let it choose separate pools for prefill and decode too
 
     Returns
     -------
@@ -52,7 +54,9 @@ def explain(
     MissingFact
         there is no layout to look at, for the reason that the message gives
     """
-    chosen = _chosen(workload, accelerator, model, engine, speculation) if layout is None else layout
+    chosen = (
+        _chosen(workload, accelerator, model, engine, speculation, pools=pools) if layout is None else layout
+    )
     rows: list[tuple[str, str, float, float, str, str]] = []
     for phase, own in _phases_of(chosen).items():
         setting = setting_at(workload, accelerator, model, own, engine=engine, speculation=speculation)
@@ -124,8 +128,10 @@ def _chosen(
     model: Model,
     engine: str,
     speculation: Speculation | None = None,
+    *,
+    pools: bool = False,
 ) -> Layout | Pools:
-    answer = estimate(workload, accelerator, model, engine=engine, speculation=speculation)
+    answer = estimate(workload, accelerator, model, engine=engine, speculation=speculation, pools=pools)
     if answer.layout is None:
         raise MissingFact(f"no layout for {workload.id} on {accelerator.id}: {answer.reason}")
     return answer.layout
@@ -138,6 +144,7 @@ def roofline(
     *,
     formats: Sequence[NumberFormat] | None = None,
     engine: str = DEFAULT_ENGINE,
+    pools: bool = False,
 ) -> pl.DataFrame:
     """Return the points of a roofline picture: roofs of a chip, and the two phases of a workload beneath them.
 
@@ -145,6 +152,7 @@ def roofline(
     ----------
     model, workload : whose decode and prefill to place; without them only the roofs are drawn
     formats : roofs to draw; by default each format of 16 bits or fewer that a source states
+    pools : as in ``explain``
 
     Returns
     -------
@@ -173,17 +181,17 @@ def roofline(
             ("roof", str(fmt), high, peak),
         ]
     if model is not None and workload is not None:
-        rows += _phases(accelerator, model, workload, engine)
+        rows += _phases(accelerator, model, workload, engine, pools=pools)
     return pl.DataFrame(rows, schema=["kind", "label", "intensity_flop_per_byte", "tflop_s"], orient="row")
 
 
 def _phases(
-    accelerator: Accelerator, model: Model, workload: Workload, engine: str
+    accelerator: Accelerator, model: Model, workload: Workload, engine: str, *, pools: bool
 ) -> list[tuple[str, str, float, float]]:
     reason = missing(accelerator, model)
     if reason:
         raise MissingFact(reason)
-    chosen = _chosen(workload, accelerator, model, engine)
+    chosen = _chosen(workload, accelerator, model, engine, pools=pools)
     rows = []
     for label, layout in _phases_of(chosen).items():
         setting = setting_at(workload, accelerator, model, layout, engine=engine)

@@ -47,7 +47,7 @@ def frontier(
     for accelerator in accelerators:
         if missing(accelerator, model):
             continue
-        found = search(free, accelerator, model, engine_name=engine, speculation=speculation, pools=False)
+        found = search(free, accelerator, model, engine_name=engine, speculation=speculation)
         rate, tpot = found.allowed, np.broadcast_to(found.tpot, found.batch.shape)
         order = np.lexsort((-rate.ravel(), tpot.ravel()))
         best = 0.0

@@ -54,7 +54,7 @@ def rates(
     devices_max: int | None = None,
     speculation: Speculation | None = None,
     processes: int = 1,
-    pools: bool = True,
+    pools: bool = False,
 ) -> pl.DataFrame:
     """Return one row per (workload, accelerator), workloads in their order, accelerators within.
 

@@ -103,13 +103,13 @@ def search(
     engine_name: str = DEFAULT_ENGINE,
     devices_max: int | None = None,
     speculation: Speculation | None = None,
-    pools: bool = True,
+    pools: bool = False,
 ) -> Search:
     """Weigh all layouts and batches of a chip that has all its figures.
 
     Parameters
     ----------
-    pools : weigh separate pools for prefill and decode too
+    pools : weigh separate pools for prefill and decode too; off by default, for no published run of both was compared
     """
     return search_many(
         [workload],
@@ -134,7 +134,7 @@ def search_many(
     engine_name: str = DEFAULT_ENGINE,
     devices_max: int | None = None,
     speculation: Speculation | None = None,
-    pools: bool = True,
+    pools: bool = False,
 ) -> list[Search]:
     """Weigh several workloads of one model on one chip together: the steps of all are one (workloads, layouts, batches) array.
 

@@ -45,6 +45,7 @@ def size(
     engine: str = DEFAULT_ENGINE,
     devices_max: int | None = None,
     speculation: Speculation | None = None,
+    pools: bool = False,
 ) -> Sizing:
     """Return the devices that serve a demand within the workload's SLO.
 
@@ -53,6 +54,7 @@ def size(
     workload : its ``arrival_scv`` is the burstiness of the whole service here; a router that spreads requests at random over n
         replicas leaves ``1 + (scv - 1)/n`` at each
     requests_per_s : (n,) requests of the mix per second, >= 0; at 0 nothing is needed
+    formats, kv_bits, engine, devices_max, speculation, pools : as in ``estimate``
 
     Raises
     ------
@@ -72,6 +74,7 @@ def size(
         "engine": engine,
         "devices_max": devices_max,
         "speculation": speculation,
+        "pools": pools,
     }
     answer = _spread_over(workload, accelerator, model, float(demand.max(initial=0.0)), options)
     if answer.mtok_per_device_hour is None or answer.layout is None:
