@@ -70,3 +70,46 @@ def test_slips_are_named(folder: Path) -> None:
     said = str(caught.value)
     assert "bids.csv:2: sites: there is no site 'south'" in said
     assert "bids.csv:3: min_share: '1.5' is not a share" in said
+
+
+def test_each_start_is_an_alternative(folder: Path, edit: Edit) -> None:
+    """A bid of one quarter that may begin in two others is three bids, as long as it, of which at most one is taken."""
+    edit("bids.csv", "2025-10-01,2026-04-01", "2025-10-01,2026-01-01")
+    rules(folder, "bids.csv", starts=["", "2026-01-01;2026-04-01", ""])
+    plain, *three, last = read(folder).bids
+    assert [b.id for b in three] == ["b-2", "b-2@2026-01-01", "b-2@2026-04-01"]
+    assert [str(b.start) for b in three] == ["2025-10-01", "2026-01-01", "2026-04-01"]
+    assert [str(b.end) for b in three] == ["2026-01-01", "2026-04-01", "2026-07-01"]
+    assert [b.group for b in (plain, *three, last)] == ["", *["starts of b-2"] * 3, ""]
+    assert len({(b.buyer, b.service, b.share, b.limit_per_mtok) for b in three}) == 1
+
+
+def test_a_demand_is_not_wanted_twice_at_another_start(folder: Path, edit: Edit) -> None:
+    """Its first window is free, the window of an alternative is not: together they would be more than all."""
+    edit("bids.csv", "lease;sale,,,", "lease;sale,2026-01-01,,")
+    edit("bids.csv", "0.4,12.5,north,,,,2025-10-01,2026-04-01", "0.5,12.5,north,,,,2025-10-01,2026-01-01")
+    assert len(read(folder).bids) == 3
+    rules(folder, "bids.csv", starts=["", "2026-01-01", ""])
+    with pytest.raises(InputError, match=r"b-2@2026-01-01 together want more .* \(from 2026-01-01\)"):
+        read(folder)
+
+
+@pytest.mark.parametrize(
+    ("starts", "said"),
+    [
+        ("spring", "bids.csv:3: starts: 'spring' is not a day"),
+        ("2025-11-15", "bids.csv:3: starts: 2025-11-15 is not the first day of a step"),
+        ("2025-07-01;2025-07-01", "bids.csv:3: starts: 2025-07-01 is named twice"),
+        ("2025-10-01", "bids.csv:3: starts: 2025-10-01 is named twice"),
+        (
+            "2026-04-01",
+            "bids.csv:3: starts: a bid of 2 steps that begins on 2026-04-01 ends after the horizon",
+        ),
+    ],
+)
+def test_a_start_that_cannot_be_is_named(folder: Path, starts: str, said: str) -> None:
+    """The line, the day, and what is wrong with it."""
+    rules(folder, "bids.csv", starts=["", starts, ""])
+    with pytest.raises(InputError) as caught:
+        read(folder)
+    assert said in str(caught.value)

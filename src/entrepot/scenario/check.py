@@ -14,6 +14,7 @@ from entrepot.scenario.faults import Faults, did_you_mean
 from entrepot.scenario.horizon import nearest_boundary
 from entrepot.scenario.once import note_offered_twice, note_wanted_twice
 from entrepot.scenario.records import Horizon
+from entrepot.scenario.starts import with_alternatives
 from entrepot.scenario.table import Row, Sheet
 from entrepot.scenario.vocabulary import Vocabulary
 from entrepot.scenario.world import World
@@ -101,7 +102,7 @@ def check_bids(sheet: Sheet, around: Around, faults: Faults) -> Sheet:
 
     Returns
     -------
-    The bids with windows filled in.
+    The bids with windows filled in, and a row more for each other day on which one may begin.
     """
     world = around.world
     _party(sheet, "buyer", around, faults)
@@ -122,6 +123,7 @@ def check_bids(sheet: Sheet, around: Around, faults: Faults) -> Sheet:
     _accelerators(sheet, list(around.known.accelerators), faults)
     sheet = _window(sheet, world.horizon, faults, sale=pl.lit(value=False))
     _bid_sites(sheet, around, faults)
+    sheet = with_alternatives(sheet, world.horizon, faults)
     note_wanted_twice(sheet, world.horizon, faults)
     return sheet
 

@@ -58,7 +58,7 @@ _NOTE = Column("note", "text", "", "empty", "Anything that a reader should know;
 
 _GROUP = Column(
     "group", "text", "", "none",
-    "Exclusive group: at most one lot, or one bid, of the group is taken. Alternatives, also of a start, are rows of one group.",
+    "Exclusive group: at most one lot, or one bid, of the group is taken. Alternatives are rows of one group.",
 )  # fmt: skip
 _WAITS = Column(
     "waits_for", "text", "", "none",
@@ -128,6 +128,9 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         Column("kinds", "kinds", "", "any", "`lease`, `sale`, or both separated by `;`."),
         Column("start", "boundary", "", "start of the horizon", "First day on which the work is wanted."),
         Column("end", "boundary", "", "end of the horizon", "Day after the last."),
+        Column("starts", "words", "", "none",
+               "Other first days on which it may begin instead, as long as it is; several separated by `;`. "
+               "At most one of them is taken."),
         Column("sites", "words", "", "any", "Sites at which leased work may run; several separated by `;`."),
         Column("min_share", "share", "1", "none",
                "Least share of the work of a period (of a term: of all of it) that is accepted; less is refused."),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from entrepot.scenario.faults import Faults
 from entrepot.scenario.records import Horizon
@@ -82,18 +83,17 @@ def note_wanted_twice(sheet: Sheet, horizon: Horizon | None, faults: Faults) -> 
         return
     stated = pl.col("service").is_not_null() & (pl.col("share").is_not_null() | pl.col("share_word"))
     bids = sheet.rows.filter(stated & _sound_window(horizon)).with_columns(pl.col("share").fill_null(1.0))
-    # of alternatives at most one is taken: the largest of a group counts for all
-    alternative = pl.col("group").is_not_null() & (pl.col("group") != "")
-    most = pl.col("share").rank("ordinal", descending=True).over("service", "group") == 1
-    bids = bids.filter(~alternative | most)
     suspect = bids.filter(pl.col("share").sum().over("service") > 1 + _SHARE_EPS)
     step = {day: i for i, day in enumerate(horizon.step_starts)}
     for group in suspect.partition_by("service", maintain_order=True):
-        wanted = np.zeros(len(step))
-        for start, end, share in group.select("start", "end", "share").iter_rows():
-            wanted[step[start]] += share
-            wanted[step[end]] -= share
-        wanted = wanted.cumsum()
+        # of alternatives at most one is taken: in each step the largest of them counts for all
+        of: dict[tuple[str, str], NDArray[np.float64]] = {}
+        for id_, together, start, end, share in group.select(
+            "id", "group", "start", "end", "share"
+        ).iter_rows():
+            one = of.setdefault(("group", together) if together else ("bid", id_), np.zeros(len(step)))
+            one[step[start] : step[end]] = np.maximum(one[step[start] : step[end]], share)
+        wanted = np.sum(list(of.values()), axis=0)
         if wanted.max() > 1 + _SHARE_EPS:
             faults.add(
                 f"{sheet.file}:{group[LINE][-1]}: share",
