@@ -103,3 +103,18 @@ def test_a_server_that_is_not_there_is_one_clear_error() -> None:
     with pytest.raises(InputError, match="cannot be reached") as caught:
         Ledger.open("postgresql+psycopg://nobody@127.0.0.1:1/none")
     assert len(caught.value.faults) == 1
+
+
+def test_a_ledger_whose_connection_was_cut_goes_on(server: str, write: Write) -> None:
+    """An administrator, a firewall or a restart ends idle connections: the next posting takes a new one."""
+    with Ledger.open(server.replace("postgresql://", "postgresql+psycopg://")) as books:
+        books.post(write.held(count=10))
+        with psycopg.connect(server, autocommit=True) as admin:
+            cut = admin.execute(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            ).fetchone()
+        assert cut is not None
+        assert cut[0] >= 1
+        books.post(write.sale("after", 3))
+        assert books.audit().ok

@@ -166,7 +166,8 @@ def _engine(url: str) -> Engine:
     try:
         made = make_url(url)
         engine = create_engine(
-            made.set(drivername="postgresql+psycopg" if made.get_backend_name() == "postgresql" else "none")
+            made.set(drivername="postgresql+psycopg" if made.get_backend_name() == "postgresql" else "none"),
+            pool_pre_ping=True,  # a connection that the server has closed since is replaced, not reported
         )
     except ModuleNotFoundError as error:
         raise InputError(
