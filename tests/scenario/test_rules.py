@@ -113,3 +113,51 @@ def test_a_start_that_cannot_be_is_named(folder: Path, starts: str, said: str) -
     with pytest.raises(InputError) as caught:
         read(folder)
     assert said in str(caught.value)
+
+
+def yields(folder: Path, *rows: str) -> None:
+    """Write the table of private yields."""
+    (folder / "yields.csv").write_text(
+        "\n".join(("bid,accelerator,factor,source", *rows)) + "\n", encoding="utf-8"
+    )
+
+
+def test_private_yields_are_read(folder: Path, edit: Edit) -> None:
+    """As they are written; those of a bid are also those of its other starts."""
+    edit("bids.csv", "2025-10-01,2026-04-01", "2025-10-01,2026-01-01")
+    rules(folder, "bids.csv", starts=["", "2026-01-01", ""])
+    assert read(folder).yields == ()
+    yields(
+        folder, "b-2,nvidia-h20-sxm-96gb,1.25,own run of May", "b-1,nvidia-l40s-48gb,0.8,own run of June",
+        "b-2,nvidia-l40s-48gb,1.1,own run of July",
+    )  # fmt: skip
+    assert [(y.bid, y.accelerator[7:11], y.factor, y.source) for y in read(folder).yields] == [
+        ("b-2", "h20-", 1.25, "own run of May"),
+        ("b-2@2026-01-01", "h20-", 1.25, "own run of May"),
+        ("b-1", "l40s", 0.8, "own run of June"),
+        ("b-2", "l40s", 1.1, "own run of July"),
+        ("b-2@2026-01-01", "l40s", 1.1, "own run of July"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("b-9,nvidia-l40s-48gb,1.1,x", "yields.csv:3: bid: there is no bid 'b-9'"),
+        ("b-2,nvidia-l40,1.1,x", "yields.csv:3: accelerator: there is no accelerator 'nvidia-l40'"),
+        ("b-2,nvidia-l40s-48gb,0,x", "yields.csv:3: factor: '0' is not a usable factor"),
+        ("b-2,nvidia-l40s-48gb,110%,x", "yields.csv:3: factor: '110%' is not a usable factor"),
+        ("b-2,nvidia-l40s-48gb,1000,x", "yields.csv:3: factor: '1000' is not a usable factor"),
+        ("b-2,nvidia-l40s-48gb,1.1,", "yields.csv:3: source: the field is empty"),
+        (
+            "b-1,nvidia-l40s-48gb,1.2,x",
+            "yields.csv:3: bid: the yield of bid b-1 on nvidia-l40s-48gb is stated on an",
+        ),
+    ],
+)
+def test_a_yield_that_cannot_be_is_named(folder: Path, row: str, said: str) -> None:
+    """The line, the field, and what is wrong with it."""
+    yields(folder, "b-1,nvidia-l40s-48gb,1.1,own run", row)
+    with pytest.raises(InputError) as caught:
+        read(folder)
+    assert said in str(caught.value)

@@ -10,10 +10,10 @@ import polars as pl
 
 from entrepot.scenario.codes import countries
 from entrepot.scenario.columns import DEVICES_MAX
-from entrepot.scenario.records import Bid, Holding, Horizon, Lot, LotKind, Order, Site
+from entrepot.scenario.records import Bid, Holding, Horizon, Lot, LotKind, Order, PrivateYield, Site
 from entrepot.scenario.typed import parse_hours
 
-__all__ = ["bids", "holdings", "lots", "lots_of_orders", "orders", "origin_site", "origin_sites"]
+__all__ = ["bids", "holdings", "lots", "lots_of_orders", "orders", "origin_site", "origin_sites", "yields"]
 
 
 def _exact(prices: pl.Series) -> list[Decimal]:
@@ -80,6 +80,13 @@ def bids(rows: pl.DataFrame) -> tuple[Bid, ...]:
         for (id_, buyer, service, share, limit, site, accelerators, of, kinds, start, end, note, sites, min_share,
              all_or_none, one_pool, term, total, group) in columns
     )  # fmt: skip
+
+
+def yields(rows: pl.DataFrame) -> tuple[PrivateYield, ...]:
+    """Return private yields in file order."""
+    return tuple(
+        PrivateYield(*row) for row in rows.select("bid", "accelerator", "factor", "source").iter_rows()
+    )
 
 
 def orders(rows: pl.DataFrame) -> tuple[Order, ...]:

@@ -15,11 +15,11 @@ from entrepot.scenario.horizon import nearest_boundary
 from entrepot.scenario.once import note_offered_twice, note_wanted_twice
 from entrepot.scenario.records import Horizon
 from entrepot.scenario.starts import with_alternatives
-from entrepot.scenario.table import Row, Sheet
+from entrepot.scenario.table import LINE, Row, Sheet
 from entrepot.scenario.vocabulary import Vocabulary
 from entrepot.scenario.world import World
 
-__all__ = ["Around", "check_bids", "check_holdings", "check_lots", "check_orders"]
+__all__ = ["Around", "check_bids", "check_holdings", "check_lots", "check_orders", "check_yields"]
 
 _SALE = pl.col("kind") == "sale"
 
@@ -138,6 +138,37 @@ def _bid_sites(sheet: Sheet, around: Around, faults: Faults) -> None:
         return f"there is no site {name!r}", "Define it under [[sites]] in scenario.toml."
 
     sheet.note(strange, "sites", faults, say)
+
+
+def check_yields(sheet: Sheet, bids: pl.DataFrame | None, around: Around, faults: Faults) -> Sheet:
+    """Note private yields of unknown bids and chips, and a yield that is stated twice.
+
+    Parameters
+    ----------
+    bids : the bids with a row for each of their starts; ``None`` where unreadable
+
+    Returns
+    -------
+    The yields, those of a bid repeated for each of its other starts.
+    """
+    _accelerator(sheet, around, faults)
+    key = pl.struct("bid", "accelerator")
+    stated = pl.col("bid").is_not_null() & pl.col("accelerator").is_not_null()
+
+    def twice(row: Row) -> tuple[str, str]:
+        what = f"the yield of bid {row['bid']} on {row['accelerator']} is stated on an earlier line"
+        return what, "Delete one of the two."
+
+    sheet.note(stated & ~key.is_first_distinct(), "bid", faults, twice)
+    if bids is None:
+        return sheet
+    written = bids.unique(LINE, keep="first", maintain_order=True).select(pl.col("id").alias("bid"), LINE)
+    _known(
+        sheet, "bid", written["bid"].drop_nulls().to_list(), ("bid", "Write a row in bids with this id."), faults
+    )  # fmt: skip
+    each = written.join(bids.select(pl.col("id").alias("_each"), LINE), on=LINE, maintain_order="left_right")
+    rows = sheet.rows.join(each.drop(LINE), on="bid", how="left", maintain_order="left")
+    return sheet.having(rows.with_columns(bid=pl.coalesce("_each", "bid")).drop("_each"))
 
 
 def check_orders(sheet: Sheet, lots: Mapping[str, int], around: Around, faults: Faults) -> None:

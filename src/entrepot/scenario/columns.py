@@ -11,6 +11,7 @@ from typing import Literal
 
 __all__ = [
     "DEVICES_MAX",
+    "FACTOR_MAX",
     "ID_PATTERN",
     "KINDS",
     "PRICE_MAX",
@@ -24,10 +25,11 @@ __all__ = [
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
 DEVICES_MAX = 10**8  # more devices than were ever made of any accelerator: a slip of the pen
 PRICE_MAX = 10**10  # of one device or of one Mtok, in the currency
+FACTOR_MAX = 100.0  # of a private yield over the estimated rate: more is a slip of the pen
 TOTAL_MINOR_MAX = 10**15  # quantity x price of one row, in minor units: it must stay exact everywhere
 
 ColumnType = Literal[
-    "id", "name", "country", "devices", "block", "price", "share", "date", "boundary", "hours", "flag", "kind",
+    "id", "name", "country", "devices", "block", "price", "share", "factor", "date", "boundary", "hours", "flag", "kind",
     "words", "countries", "kinds", "text",
 ]  # fmt: skip
 
@@ -156,6 +158,13 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         _WAITS,
         _NOTE,
     ),
+    "yields": (
+        Column("bid", "name", "", None, "Whose yield it is: the id of a bid; its other starts have it too."),
+        Column("accelerator", "name", "", None, "The product: an id of the catalogue."),
+        Column("factor", "factor", "1", None,
+               "Work that the bid gets out of one device, over the estimated rate; above 0 and at most 100."),
+        Column("source", "text", "", None, "Where the figure comes from: who measured it, when, how."),
+    ),
 }  # fmt: skip
 
-REQUIRED_TABLES = ("holdings", "lots", "bids")  # orders may be left out
+REQUIRED_TABLES = ("holdings", "lots", "bids")  # orders and yields may be left out

@@ -10,7 +10,7 @@ import polars as pl
 
 from entrepot.errors import EntrepotError, NotFound
 from entrepot.scenario import build
-from entrepot.scenario.check import Around, check_bids, check_holdings, check_lots, check_orders
+from entrepot.scenario.check import Around, check_bids, check_holdings, check_lots, check_orders, check_yields
 from entrepot.scenario.columns import TABLES
 from entrepot.scenario.faults import Faults, did_you_mean
 from entrepot.scenario.records import Assumption, Scenario
@@ -24,7 +24,7 @@ __all__ = ["read"]
 
 
 def read(path: Path | str, *, as_of: dt.date | None = None, variant: str | None = None) -> Scenario:
-    """Read a scenario folder: ``scenario.toml`` and the tables holdings, lots, bids, orders.
+    """Read a scenario folder: ``scenario.toml`` and the tables holdings, lots, bids, orders, yields.
 
     Parameters
     ----------
@@ -124,8 +124,13 @@ def _checked(
     if "orders" in done:
         lots = dict(done["lots"].rows.select("id", LINE).iter_rows()) if "lots" in done else {}
         check_orders(done["orders"], lots, around, faults)
+    if "yields" in done:
+        bids = done["bids"].rows if "bids" in done else None
+        done["yields"] = check_yields(done["yields"], bids, around, faults)
     ids: dict[str, Sequence[str]] = {
-        name: tables[name].rows["id"].drop_nulls().to_list() if name in tables else [] for name in TABLES
+        name: tables[name].rows["id"].drop_nulls().to_list() if name in tables else []
+        for name, columns in TABLES.items()
+        if columns[0].type == "id"
     }
     for section in sections():
         content = toml.raw.get(section, {})
@@ -203,4 +208,5 @@ def _scenario(
         assumptions=tuple(Assumption(field=a.field, text=a.text) for _, a in toml.assumptions),
         claims=around.claims,
         granted=tuple(form.granted),
+        yields=build.yields(tables["yields"].rows) if "yields" in tables else (),
     )

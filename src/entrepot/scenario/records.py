@@ -26,6 +26,7 @@ __all__ = [
     "Order",
     "Party",
     "Policy",
+    "PrivateYield",
     "Scenario",
     "Service",
     "Site",
@@ -205,6 +206,16 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class PrivateYield:
+    """What a bidder itself gets out of a chip, over the estimated rate; ``source`` says who measured it."""
+
+    bid: str
+    accelerator: str
+    factor: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Horizon:
     """The time that a clearing covers, cut into periods.
 
@@ -272,3 +283,4 @@ class Scenario:
     assumptions: tuple[Assumption, ...]
     claims: tuple[tuple[str, str], ...]
     granted: tuple[str, ...] = ()  # licences that are taken to be granted
+    yields: tuple[PrivateYield, ...] = ()

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from entrepot.scenario.codes import countries
 from entrepot.scenario.columns import (
     DEVICES_MAX,
+    FACTOR_MAX,
     ID_PATTERN,
     KINDS,
     PRICE_MAX,
@@ -112,6 +113,7 @@ _COLUMN_TYPES = {
     "block": "whole number",
     "price": "amount",
     "share": "number",
+    "factor": "number",
     "date": "day",
     "boundary": "day on a cut of the horizon",
     "hours": "hours",
@@ -175,6 +177,7 @@ def _column_schema(column: Column) -> dict[str, Any]:
         "block": {"type": "integer", "minimum": 1, "maximum": DEVICES_MAX},
         "price": {**number, "minimum": 0, "maximum": PRICE_MAX},
         "share": {**number, "exclusiveMinimum": 0, "maximum": 1},
+        "factor": {**number, "exclusiveMinimum": 0, "maximum": FACTOR_MAX},
         "date": {"type": "string", "format": "date"},
         "boundary": {"type": "string", "format": "date"},
         "hours": {"type": "string", "pattern": r"^\d{1,2}-\d{1,2}(\s*;\s*\d{1,2}-\d{1,2})*$"},

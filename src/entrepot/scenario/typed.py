@@ -14,7 +14,7 @@ from typing import TypeAlias
 import polars as pl
 
 from entrepot.scenario.codes import countries, country_hint
-from entrepot.scenario.columns import DEVICES_MAX, ID_PATTERN, KINDS, PRICE_MAX, TABLES, Column
+from entrepot.scenario.columns import DEVICES_MAX, FACTOR_MAX, ID_PATTERN, KINDS, PRICE_MAX, TABLES, Column
 from entrepot.scenario.faults import Faults, did_you_mean
 from entrepot.scenario.table import LINE, Sheet
 
@@ -207,6 +207,18 @@ def _read_share(sheet: Sheet, column: Column, faults: Faults) -> Sheet:
     )
 
 
+def _read_factor(sheet: Sheet, column: Column, faults: Faults) -> Sheet:
+    _present(sheet, column, faults)
+    text = pl.col(column.name)
+    value = pl.when(text.str.contains(_NUMBER)).then(text.cast(pl.Float64, strict=False))
+    right = ((value > 0) & (value <= FACTOR_MAX)).fill_null(value=False)
+    mend = f"Write a number above 0 and at most {FACTOR_MAX:g}; 1 is the estimated rate."
+    _note(
+        sheet, text.is_not_null() & ~right, column, faults, lambda v: (f"{v!r} is not a usable factor", mend)
+    )
+    return _with(sheet, pl.when(right).then(value).alias(column.name))
+
+
 def _read_date(sheet: Sheet, column: Column, faults: Faults) -> Sheet:
     _present(sheet, column, faults)
     text = pl.col(column.name)
@@ -339,6 +351,7 @@ _READERS: dict[str, Callable[[Sheet, Column, Faults], Sheet]] = {
     "block": _read_block,
     "price": _read_price,
     "share": _read_share,
+    "factor": _read_factor,
     "date": _read_date,
     "boundary": _read_date,
     "hours": _read_hours,
