@@ -78,7 +78,7 @@ SILICON ?= .aic/silicon_sample.path
 	$(UV) venv --quiet --allow-existing --python $(PY) .aic
 	$(UV) pip install --quiet --python $(AIC) --no-deps --only-binary :all: aiconfigurator-core==0.12.0
 	@$(AIC) -c 'import importlib.util as u, pathlib as p; print(p.Path(u.find_spec("aiconfigurator_core").origin).parent / "systems" / "silicon_sample.csv")' > $@
-calibrate: setup $(SILICON)  ## fit the performance model again and write its data files (5 minutes)
+calibrate: setup $(SILICON)  ## fit the performance model again and write its data files (4 minutes)
 	$(BIN)/python -m entrepot.performance.calibration $(if $(SILICON),--silicon "$$(cat $(SILICON))")
 
 LOCK := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate

@@ -206,19 +206,19 @@ def test_a_draft_that_is_never_right_only_costs() -> None:
 
 
 def test_speculation_helps_small_batches_most() -> None:
-    """Published for one draft token on H20: +21 % at batch 1 per device, less and less beyond (sglang pull request 11854)."""
+    """Published for one draft token on H20: +21 % at batch 1 per device, less and less beyond (sglang pull request 11854).
+
+    From the smallest batch on. Between 16 and 256 the gain moves by 1 to 6 % either way: a verified position hits experts
+    that the step would else not have read, and less so when nearly all are read anyway.
+    """
     gains = []
-    for batch in (16, 256, 2048):
+    for batch in (1, 256, 1024, 2048, 4096):
         layout = Layout(NumberFormat.FP8, 16, 1, 16, 16, batch)
         plain = operating_point(CHAT, H20, R1, layout).decode_tokens_per_s
         drafted = operating_point(CHAT, H20, R1, layout, speculation=Speculation(1, 0.85)).decode_tokens_per_s
         gains.append(drafted / plain)
-    assert gains[0] > 1.2
-    assert (
-        gains[1] <= gains[0] * 1.02
-    )  # at small batches the host and the launches, which speculation does not grow, rule
-    assert gains[2] < gains[1]
-    assert gains[0] <= 1.85
+    assert gains == sorted(gains, reverse=True)
+    assert 1.2 < gains[0] <= 1.85
 
 
 @given(st.integers(1, 4), st.floats(0, 0.95), st.floats(0, 0.05))

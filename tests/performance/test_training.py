@@ -171,7 +171,7 @@ def test_published_runs() -> None:
     assert len(errors) > 140
     off = np.abs(np.expm1(errors))
     assert np.median(off) < 0.12
-    assert abs(np.expm1(np.median(errors))) < 0.12
+    assert abs(np.expm1(np.median(errors))) < 0.10
     inside = np.abs(errors) <= np.log(constants().spread)
     assert inside.mean() >= 0.85
 

@@ -3,7 +3,7 @@
 A benchmark file becomes rows of the measurements' shape: the result file of ``vllm bench serve --save-result`` (JSON), the
 lines that ``sglang.bench_serving --output-file`` appends (JSONL), the report of GuideLLM (JSON), or a CSV with the header of
 ``measurements.csv``. What a benchmark tool does not know (chip, layout, format) comes from the caller. The residuals against
-the shipped model, shrunk, become offsets of the cells that were run; three points bring most of what there is to gain.
+the shipped model, shrunk, become offsets of the cells that were run. ``tools/own_points.py`` measures what a few points bring.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from entrepot.performance.accuracy.rows import Row, read_rows
 from entrepot.performance.calibration.run import Model, load, metric_of, predict
 from entrepot.performance.offsets import LEVELS, Offsets
 
-__all__ = ["Setup", "learn_own", "offsets_text", "read_offsets", "rows_of_runs"]
+__all__ = ["SHRINK", "Setup", "learn_own", "offsets_text", "read_offsets", "rows_of_runs"]
 
-_SHRINK = 1.0  # rows that the shipped model weighs like against the user's own
+SHRINK = 1.0  # rows that the shipped model weighs like against the user's own
 _HEADER = ["level", "key", "metric", "log_offset", "rows"]
 
 
@@ -214,7 +214,7 @@ def learn_own(rows: Sequence[Row], model: Model) -> tuple[Offsets, list[dict[str
         groups.setdefault(("cell", key.at("cell"), metric_of(m, i)), []).append(i)
     after = before.copy()
     for group, members in groups.items():
-        value = -float(before[members].sum()) / (len(members) + _SHRINK)
+        value = -float(before[members].sum()) / (len(members) + SHRINK)
         out[group] = (value, len(members))
         after[members] += value
     told: list[dict[str, object]] = [
