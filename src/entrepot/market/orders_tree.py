@@ -23,7 +23,7 @@ BID_FIELDS = ("bid", "buyer", "service", "limit_micro", "term", "one_pool", "gro
 
 
 def leaf(seed: str, order: str, fields: str, numbers: bytes) -> bytes:
-    """Return the hash of one order, salted with the seed so that nobody can guess others' orders from the tree.
+    """Return the hash of one order, salted with the seed: who does not know the seed cannot guess orders from the tree.
 
     Parameters
     ----------

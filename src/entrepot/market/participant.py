@@ -1,9 +1,9 @@
 """Was I treated right? One participant's check from the published prices and its own orders alone.
 
-A participant needs its own orders, its own rows of the result, the prices, the root of the hash tree with the sibling
-hashes on its path, and which pools its bids may use. It learns nothing of others' orders, and needs to trust nobody's
-solver: either one more whole block at the published prices would not better its outcome, or its order stands in the list
-of rejections in the money.
+The answer rests on the party's own orders and rows of the result, the prices, the root of the hash tree, and the pools, permits
+and counterparties of its trades; it is read from a result that holds the whole book. It trusts nobody's solver: either one
+more whole block at the published prices would not better the party's outcome, or its order stands in the list of rejections
+in the money.
 """
 
 from __future__ import annotations
