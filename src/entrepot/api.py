@@ -492,11 +492,14 @@ def _sizes(
             "devices_at_mean_load": int(found.devices_central[-1]),
             "layout": str(found.estimate.layout),
             "basis": found.estimate.basis,
+            "rests_on": performance.rests_on(
+                performance.explain(work, chip, shape, layout=found.estimate.layout, speculation=speculation)
+            ),
             "reason": "",
         })  # fmt: skip
     schema = {"workload": pl.String, "accelerator": pl.String, "peak_requests_per_s": pl.Float64, "devices_low": pl.Int64,
               "devices_central": pl.Int64, "devices_high": pl.Int64, "devices_at_mean_load": pl.Int64, "layout": pl.String,
-              "basis": pl.String, "reason": pl.String}  # fmt: skip
+              "basis": pl.String, "rests_on": pl.String, "reason": pl.String}  # fmt: skip
     return pl.DataFrame(rows, schema=schema)
 
 
@@ -512,12 +515,28 @@ def compare(
     engine: str = performance.DEFAULT_ENGINE,
     pools: bool = False,
 ) -> pl.DataFrame:
-    """Return what each chip delivers for one kind of work, best first, with intervals, what binds and the runner-up."""
+    """Return what each chip delivers for one kind of work, best first, with intervals, what binds and the runner-up.
+
+    ``rests_on`` says which share of a request's device time rests on constants measured on the chip's architecture,
+    transferred to it, or taken from its datasheet.
+    """
     work = work_of(model, mix=mix, slo=slo, prefix_hit_share=prefix_hit_share, arrival_scv=arrival_scv)
     models = {work.model: catalogue.model(work.model)}
     table = performance.rates(
         [work], _chips(chips), models, speculation=speculation, engine=engine, pools=pools
     )
+    shape = models[work.model]
+    said = [
+        performance.rests_on(
+            performance.explain(
+                work, catalogue.accelerator(chip), shape, engine=engine, speculation=speculation, pools=pools
+            )
+        )
+        if reason == ""
+        else None
+        for chip, reason in table.select("accelerator", "reason").iter_rows()
+    ]
+    table = table.with_columns(pl.Series("rests_on", said, dtype=pl.String))
     return table.sort("mtok_per_device_hour_central", descending=True, nulls_last=True)
 
 

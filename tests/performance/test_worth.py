@@ -94,6 +94,20 @@ def test_every_command_rests_on_the_same_rate() -> None:
     assert both["layout"] == apart["layout"]
 
 
+def test_an_answer_says_what_its_time_rests_on() -> None:
+    """The shares of ``explain``, in one line, beside each answer; nothing beside what has none."""
+    chips = [H20.id, "huawei-ascend-910c", "nvidia-l20-48gb"]
+    table = api.compare("deepseek-r1", chips=chips, slo=Slo(3000, 80))
+    by_chip = dict(table.select("accelerator", "rests_on").iter_rows())
+    assert by_chip["huawei-ascend-910c"] == "transferred 100%"
+    assert by_chip["nvidia-l20-48gb"] is None
+    sized = api.size("deepseek-r1", [10.0], chips=[H20.id], slo=Slo(3000, 80)).row(0, named=True)
+    assert sized["rests_on"] == by_chip[H20.id]
+    shares = [int(part.split()[1].rstrip("%")) for part in by_chip[H20.id].split(", ")]
+    assert sum(shares) == pytest.approx(100, abs=2)
+    assert by_chip[H20.id].startswith("measured")
+
+
 def test_a_saturated_replica_gets_no_number() -> None:
     """Above nine tenths of capacity the far end, then the centre, is a word."""
     layout = Layout(catalogue.records.NumberFormat.FP8, 16, 1, 1, 1, 100)

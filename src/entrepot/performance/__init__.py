@@ -7,7 +7,7 @@ milliseconds by kind of operation.
 
 from entrepot.performance.efficiency import Provenance, provenance
 from entrepot.performance.estimate import DEFAULT_ENGINE, estimate
-from entrepot.performance.explain import explain, roofline
+from entrepot.performance.explain import explain, rests_on, roofline
 from entrepot.performance.latency import PERCENTILES, Latency, Profile, latency
 from entrepot.performance.operating import OperatingPoint, operating_point
 from entrepot.performance.pareto import frontier
@@ -60,6 +60,7 @@ __all__ = [
     "pareto_picture",
     "provenance",
     "rates",
+    "rests_on",
     "roofline",
     "roofline_picture",
     "size",
