@@ -250,6 +250,16 @@ def test_the_exact_optimum_under_all_rules_lies_between_welfare_and_bound(book: 
     """Least quantities, all or none, one pool, groups, least shares: welfare <= exact optimum <= certified bound."""
     clearing = clear(book, seconds=0.3)
     assert verify(clearing).ok
+    assert clearing.certificate.welfare_micro >= 0  # to trade nothing is always allowed
     least, most = optimum(book)  # of the exact optimum, as far as it was proved
     assert clearing.certificate.welfare_micro <= most * (1 + 1e-6) + 10
     assert least <= clearing.certificate.bound_micro * (1 + 1e-6) + 10
+
+
+@pytest.mark.parametrize(("seed", "scarcity", "sigma"), [(6, 0.6, 0.0), (21, 0.6, 0.2)])
+def test_a_market_that_is_worth_nothing_does_not_trade(seed: int, scarcity: float, sigma: float) -> None:
+    """A node opened for a few devices may cost more than all that is done on it: then it stays shut."""
+    shape = replace(RULED, shared_nodes=True, scarcity=scarcity, private_sigma=sigma)
+    clearing = clear(instance(shape, seed), seconds=0)
+    assert verify(clearing).ok
+    assert clearing.certificate.welfare_micro >= 0

@@ -107,13 +107,21 @@ def test_a_lot_waits_for_its_licence() -> None:
 
 
 def test_a_shared_node_is_let_whole_and_made_whole() -> None:
-    """10 devices of nodes of 8, shared: the seller lets 16, is paid for 10, and is made whole for the idle 6."""
-    book = by_hand([Ask("a", 80, 2.0, block=8)], [Want("b", 10.0, 3.0)])
+    """10 devices of nodes of 8, shared: the seller lets 16, is paid for 10, and is made whole for the idle 6.
+
+    At a limit of 3 the work is worth 30 and the two nodes cost 32: then nothing is let.
+    """
+    book = by_hand([Ask("a", 80, 2.0, block=8)], [Want("b", 10.0, 4.0)])
     c = clear(with_rules(book, {"slice": [1]}, {}))
     assert verify(c).ok
     assert devices(c, "b") == 10
     assert c.lot_pool["committed"].to_list() == [16]
     paid, whole = int(c.trades["payment_minor"].sum()), int(c.make_whole["amount_minor"].sum())
+    less = clear(
+        with_rules(by_hand([Ask("a", 80, 2.0, block=8)], [Want("b", 10.0, 3.0)]), {"slice": [1]}, {})
+    )
+    assert verify(less).ok
+    assert (less.allocation.height, less.certificate.welfare_micro) == (0, 0)
     assert paid + whole >= 16 * 200 or paid >= 16 * 200
 
 

@@ -94,6 +94,10 @@ def _period(
             given,
             watch.left(seconds * min(1.0, (len(p.lot) + len(p.bid)) / 1_000)),
         )
+    if (
+        welfare(p, board, committed(p, given)) < 0
+    ):  # idle nodes and least quantities cost more than the work is worth
+        return price, (none, none, none), 0.0
     return price, _rows(p, board, given), 0.0
 
 
