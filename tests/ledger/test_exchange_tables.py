@@ -335,3 +335,22 @@ def test_serial_numbers_and_reservations_come_and_go(tmp_path: Path, place: Path
             Conflict, match=r"movements\.csv:2"
         ):  # s3 is at the other site, and s1 does not leave
             bring_in(books, read_movements(wanted))
+
+
+def test_the_commands_take_a_file_or_a_url(place: Path | str, tmp_path: Path) -> None:
+    """Who keeps books in PostgreSQL imports and exports by the same two commands; the same file again changes nothing."""
+    from entrepot.cli import main
+
+    table = tmp_path / "opening.csv"
+    assert main(["ledger", "template", "opening", "--out", str(table)]) == 0
+    words = ["ledger", "import", str(place), str(table), "--kind", "opening"]
+    assert main([*words, "--dry-run"]) == 0
+    assert main(words) == 0
+    with Ledger.open(place) as books:
+        first = books.head
+    assert main(words) == 0
+    with Ledger.open(place) as books:
+        assert books.head == first
+        assert books.audit().ok
+    assert main(["ledger", "export", str(place), "--format", "csv", "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "movements.csv").read_text(encoding="utf-8").count("\n") > 2

@@ -27,7 +27,7 @@ _FOCUS_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def import_(
-    ledger: Path,
+    ledger: str,
     file: Path,
     *,
     kind: Literal["opening", "movements"],
@@ -48,7 +48,7 @@ def import_(
     Parameters
     ----------
     ledger
-        a ledger file (made if there is none), or a folder that clear --save wrote
+        a ledger file (made if there is none), a folder that clear --save wrote, or a PostgreSQL URL
     file
         the table to take in
     kind
@@ -61,13 +61,15 @@ def import_(
     if kind == "opening" and lots is not None:
         raise InputError(Fault("--lots", "opening balances carry their papers in the row", "Leave it out."))
     incoming = read_opening(file) if kind == "opening" else read_movements(file, lots)
-    is_new = not ledger.exists()
+    is_new = "://" not in ledger and not Path(ledger).exists()
     with stderr_console().status(f"Posting {len(incoming.entries):,} entries…"):
         if is_new:  # what cannot be borne must not leave an empty ledger behind
             with Ledger.open() as trial:
                 brought = bring_in(trial, incoming, dry_run=dry_run)
         if not (is_new and dry_run):
-            with Ledger.open(ledger if is_new else ledger_at(ledger), create=is_new) as books:
+            with Ledger.open(
+                ledger if is_new else ledger_at(ledger), create=is_new or "://" in ledger
+            ) as books:
                 brought = bring_in(books, incoming, dry_run=dry_run)
     row = {
         "file": brought.file,
@@ -81,7 +83,7 @@ def import_(
 
 
 def export(
-    ledger: Path,
+    ledger: str,
     *,
     form: Annotated[Literal["csv", "parquet", "beancount", "focus"], Parameter(name="--format")],
     out: Path | None = None,
@@ -100,7 +102,7 @@ def export(
     Parameters
     ----------
     ledger
-        a ledger file, or a folder that clear --save wrote
+        a ledger file, a folder that clear --save wrote, or a PostgreSQL URL
     form
         csv, parquet, beancount or focus
     out
@@ -122,7 +124,7 @@ def export(
             return
         chain = [s for s in books.chain() if until is None or s.entry.at <= until]
     if form == "beancount":
-        text = beancount(chain, title=f"entrepot: {ledger.name}")
+        text = beancount(chain, title=f"entrepot: {_named(ledger)}")
         if out is None:
             sys.stdout.write(text)
             return
@@ -138,6 +140,11 @@ def export(
         write_table(table, beside, time=_FOCUS_TIME)
         note(f"wrote {table.height:,} charges to {out}, in the columns of FOCUS {focus_version}")
     beside.replace(out)
+
+
+def _named(ledger: str) -> str:
+    """Return what a ledger is called in a file that others read: never the password of its URL."""
+    return ledger.rsplit("/", 1)[-1].partition("?")[0] or "ledger"
 
 
 def template(kind: Kind, *, out: Path | None = None) -> None:
