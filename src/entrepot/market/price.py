@@ -20,6 +20,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from entrepot.market.joined import joined
 from entrepot.market.pool import FLEXIBLE, WHOLE, Pooled
 from entrepot.market.solve import Solved
 
@@ -111,7 +112,7 @@ def _middle_of_period(pooled: Pooled, solved: Solved, price: F64, t: int) -> Non
     flowing = np.zeros(n_groups, dtype=np.bool_)
     flowing[flow_group] = True
     work = np.where(flowing, solved.work_price[:, t], unserved)
-    for member_pool, member_group in _components(flow_group, flow_pool, n_groups, n_pools):
+    for member_pool, member_group in joined(flow_group, flow_pool, n_groups, n_pools):
         if tied_pool[member_pool].any() or pooled.group_buys[member_group].any():
             continue
         inside, cost = price[member_pool, t], work[member_group]
@@ -157,22 +158,3 @@ def _limits(pooled: Pooled, solved: Solved, t: int, n_groups: int) -> tuple[F64,
     np.minimum.at(lowest, pooled.tier_group[some], pooled.tier_limit[some])
     np.maximum.at(highest, pooled.tier_group[left], pooled.tier_limit[left])
     return lowest, highest
-
-
-def _components(flow_group: I64, flow_pool: I64, n_groups: int, n_pools: int) -> list[tuple[I64, I64]]:
-    """Return the sets of pools and groups that flows join."""
-    label = np.arange(n_pools + n_groups)
-    group = flow_group + n_pools
-    while True:
-        least = np.minimum(label[flow_pool], label[group])
-        before = label.copy()
-        np.minimum.at(label, flow_pool, least)
-        np.minimum.at(label, group, least)
-        label = label[label]
-        if (label == before).all():
-            break
-    joined = []
-    for first in np.unique(label[flow_pool]):
-        members = np.flatnonzero(label == first)
-        joined.append((members[members < n_pools], members[members >= n_pools] - n_pools))
-    return joined

@@ -18,6 +18,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from entrepot.market.joined import joined
 from entrepot.market.spot.period import Period
 from entrepot.market.spot.prices import Optimum
 
@@ -63,7 +64,7 @@ def middle(p: Period, o: Optimum) -> F64:
     flowing[o.flow_kind] = True
     # what a kind would pay for one Mtok elsewhere: its work price where it is served, else its best limit
     work = np.where(flowing, o.work, unserved)
-    for member_pool, member_kind in _joined(o.flow_kind, o.flow_pool, kinds, pools):
+    for member_pool, member_kind in joined(o.flow_kind, o.flow_pool, kinds, pools):
         inside, cost = price[member_pool], work[member_kind]
         if inside.min() <= 0 or cost.min() <= 0:
             continue
@@ -90,22 +91,3 @@ def middle(p: Period, o: Optimum) -> F64:
     untraded[o.flow_pool] = False
     price[untraded] = ask_out[untraded]
     return price
-
-
-def _joined(flow_kind: I64, flow_pool: I64, kinds: int, pools: int) -> list[tuple[I64, I64]]:
-    """Return the sets of pools and kinds that flows join."""
-    label = np.arange(pools + kinds)
-    kind = flow_kind + pools
-    while True:
-        least = np.minimum(label[flow_pool], label[kind])
-        before = label.copy()
-        np.minimum.at(label, flow_pool, least)
-        np.minimum.at(label, kind, least)
-        label = label[label]
-        if (label == before).all():
-            break
-    sets = []
-    for first in np.unique(label[flow_pool]):
-        members = np.flatnonzero(label == first)
-        sets.append((members[members < pools], members[members >= pools] - pools))
-    return sets
