@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from entrepot.errors import NotFound
-from entrepot.market import clear, explain, index, mix, price_of_work, supply_demand
+from entrepot.market import clear, explain, index, mix, price_of_work, supply_demand, verify
 from entrepot.market.overlay import overlay, share_out
 from entrepot.market.records import Book
 
@@ -143,3 +143,27 @@ def test_a_mtok_costs_what_its_cheapest_lawful_chip_costs() -> None:
     clearing = clear(replace(book, bids=book.bids.with_columns(service=pl.lit("chat"))))
     row = price_of_work(clearing).row(0, named=True)
     assert (row["cheapest_micro"], row["dearest_micro"], row["bids"]) == (1_500_000, 2_000_000, 2)
+
+
+def test_private_yields_are_in_every_explanation() -> None:
+    """A bid that gets three times the work out of a chip: in its reach, its curve, the price of its work and its own table."""
+    asks = [Ask("one", 100, 3.0, good="one"), Ask("two", 100, 2.0, good="two")]
+    rates = (("one", 2.0), ("two", 1.0))
+    wants = [Want("plain", 60.0, 9.0, rates), Want("skilled", 60.0, 9.0, rates)]
+    book = by_hand(asks, wants)
+    own = replace(
+        book,
+        bids=book.bids.with_columns(service=pl.lit("work")),
+        factor=np.array([[1.0, 1.0], [1.0, 3.0]]),
+    )
+    clearing = clear(own)
+    assert verify(clearing).ok
+    used = mix(clearing).filter(pl.col("bid") == "skilled").row(0, named=True)
+    assert (used["label"], used["device_hours"], used["reach_mtok"]) == ("two lease at here", 20, 60.0)
+    price = dict(clearing.prices.select("accelerator", "price_micro").iter_rows())
+    costs = price_of_work(clearing).row(0, named=True)
+    assert costs["cheapest_micro"] == pytest.approx(price["two"] / 3.0)
+    assert costs["dearest_micro"] == pytest.approx(price["one"] / 2.0)
+    assert costs["bids"] == 2
+    curve = supply_demand(clearing, "two").filter(pl.col("side") == "demand")
+    assert curve.select("order", "price", "devices").rows() == [("skilled", 27.0, 20.0), ("plain", 9.0, 60.0)]

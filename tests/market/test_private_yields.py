@@ -6,10 +6,12 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from entrepot import api
 from entrepot.errors import InputError
+from entrepot.report import tables
 
 _EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -36,6 +38,12 @@ def test_a_better_chip_for_one_bid(tmp_path: Path) -> None:
     expected[b, k] = 2.0
     assert (book.factor == expected).all()
     assert run.clearing.certificate.bound_micro >= plain.certificate.welfare_micro
+    shown = tables.work_prices(run).filter(
+        (pl.col("bid") == "tulp-code") & (pl.col("mtok_per_device_hour") > 0)
+    )
+    lot_class = dict(zip(book.lots["accelerator"].to_list(), book.lot_class.tolist(), strict=True))
+    of_class = book.rate[book.bid_class[b], lot_class["nvidia-h100-sxm5-80gb"]]
+    assert 2.0 * of_class in shown["mtok_per_device_hour"].to_list()
 
 
 def test_sales_are_not_cleared_on_private_yields(tmp_path: Path) -> None:

@@ -138,6 +138,8 @@ def supply_demand(clearing: Clearing, accelerator: str, period: int | None = Non
     weight = book.hours / book.hours.sum() if period is None else np.eye(book.periods.height)[period]
     offered = book.capacity[lots] @ weight
     rate = book.rate[:, np.unique(book.lot_class[lots])].max(axis=1, initial=0.0)[book.bid_class]  # (bids,)
+    if book.factor is not None:
+        rate = rate * book.factor[:, book.accelerators.index(accelerator)]
     devices = np.divide(book.demand @ weight, rate, out=np.zeros(len(rate)), where=rate > 0)
     supply = pl.DataFrame(
         {"order": book.lots["lot"].filter(pl.Series(lots)), "price": book.lots["ask_micro"].filter(pl.Series(lots)) / MICRO,
@@ -160,15 +162,19 @@ def supply_demand(clearing: Clearing, accelerator: str, period: int | None = Non
 
 
 def _rates(clearing: Clearing) -> pl.DataFrame:
-    """Return the rate of each traded (lot, bid)."""
+    """Return the rate of each traded (lot, bid), private yields included."""
     book = clearing.book
-    pairs = clearing.trades.select("lot", "bid")
+    pairs = clearing.trades.select("lot", "bid", "accelerator")
     lot_class = pl.DataFrame({"lot": book.lots["lot"], "k": book.lot_class})
-    bid_class = pl.DataFrame({"bid": book.bids["bid"], "c": book.bid_class})
+    bid_class = pl.DataFrame({"bid": book.bids["bid"], "c": book.bid_class}).with_row_index("b")
     pairs = pairs.join(lot_class, on="lot", maintain_order="left").join(
         bid_class, on="bid", maintain_order="left"
     )
     rate = book.rate[pairs["c"].to_numpy(), pairs["k"].to_numpy()]
+    if book.factor is not None:
+        chip = {name: j for j, name in enumerate(book.accelerators)}
+        of_chip = pairs["accelerator"].replace_strict(chip, return_dtype=pl.Int64).to_numpy()
+        rate = rate * book.factor[pairs["b"].to_numpy(), of_chip]
     return pairs.select("lot", "bid").with_columns(rate=pl.Series(rate, dtype=pl.Float64))
 
 
@@ -198,7 +204,7 @@ def index(clearing: Clearing) -> pl.DataFrame:
 
 
 def price_of_work(clearing: Clearing) -> pl.DataFrame:
-    """Return what a Mtok of each service costs at the margin in each period: its cheapest lawful pool, at the class's rates.
+    """Return what a Mtok of each service costs at the margin in each period: its cheapest lawful pool, at each bid's yields.
 
     Returns
     -------
@@ -211,16 +217,18 @@ def price_of_work(clearing: Clearing) -> pl.DataFrame:
     there = pools.join(price, on="pool").select("k", "period", "price")
     edges = np.argwhere(book.rate > 0)
     rates = pl.DataFrame({"c": edges[:, 0], "k": edges[:, 1], "rate": book.rate[edges[:, 0], edges[:, 1]]})
-    least = (
-        rates.join(there, on="k")
-        .group_by("c", "period")
-        .agg((pl.col("price") / pl.col("rate")).min().alias("cost"))
-    )
     of_bid = book.bids.select("service").with_columns(c=pl.Series(book.bid_class))
-    counts = of_bid.group_by("service", "c").len()
+    if book.factor is None:
+        least = (
+            rates.join(there, on="k")
+            .group_by("c", "period")
+            .agg((pl.col("price") / pl.col("rate")).min().alias("cost"))
+        )
+        costs = of_bid.group_by("service", "c").len().join(least, on="c")
+    else:
+        costs = _costs_of_bids(clearing, of_bid, rates.join(there, on="k"))
     return (
-        counts.join(least, on="c")
-        .group_by("service", "period")
+        costs.group_by("service", "period")
         .agg(
             pl.col("cost").min().alias("cheapest_micro"),
             pl.col("cost").max().alias("dearest_micro"),
@@ -228,3 +236,29 @@ def price_of_work(clearing: Clearing) -> pl.DataFrame:
         )
         .sort("service", "period")
     )
+
+
+def _costs_of_bids(clearing: Clearing, of_bid: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
+    """Return service, period, cost (micro per Mtok at its own yields) and len (1) of each bid that some pool may serve.
+
+    Parameters
+    ----------
+    prices : c, k, period, rate, price of each pair of classes in each period
+    """
+    book = clearing.book
+    factor = np.ones((book.bids.height, len(book.accelerators))) if book.factor is None else book.factor
+    chip_of_class = pl.DataFrame({"k": book.lot_class, "accelerator": book.lots["accelerator"]}).unique("k")
+    least = (
+        prices.join(chip_of_class, on="k")
+        .group_by("c", "accelerator", "period")
+        .agg((pl.col("price") / pl.col("rate")).min().alias("cost"))
+    )
+    bids = of_bid.with_row_index("b")
+    parts = [
+        bids.with_columns(own=pl.Series(factor[:, j]))
+        .join(least.filter(pl.col("accelerator") == name), on="c")
+        .select("b", "service", "period", pl.col("cost") / pl.col("own"))
+        for j, name in enumerate(book.accelerators)
+    ]
+    cheapest = pl.concat(parts).group_by("b", "service", "period").agg(pl.col("cost").min())
+    return cheapest.with_columns(len=pl.lit(1))

@@ -437,10 +437,13 @@ def utilisation(run: Run) -> pl.DataFrame:
 
 
 def _rate(clearing: Clearing) -> dict[tuple[str, str], float]:
-    """Return the rate of each (bid, lot) that has one."""
+    """Return the rate of each (bid, lot) that has one, private yields included."""
     book = clearing.book
     bids, lots = book.bids["bid"].to_list(), book.lots["lot"].to_list()
     rate = book.rate[np.ix_(book.bid_class, book.lot_class)]
+    if book.factor is not None:
+        column = {name: j for j, name in enumerate(book.accelerators)}
+        rate = rate * book.factor[:, [column[chip] for chip in book.lots["accelerator"]]]
     return {(bids[b], lots[x]): float(rate[b, x]) for b, x in np.argwhere(rate > 0)}
 
 
