@@ -11,6 +11,7 @@ named by the caller.
 from __future__ import annotations
 
 import datetime as dt
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -561,6 +562,14 @@ def lease_prices(chips: Sequence[str]) -> dict[str, performance.PriceRange]:
     return out
 
 
+def _year(month: str) -> float:
+    """Return year and fraction of a month like 2025-11."""
+    found = re.fullmatch(r"(20\d\d)-(0[1-9]|1[0-2])", month.strip())
+    if found is None:
+        raise InputError(Fault("--release", f"{month!r} is not a month", "Write year and month: 2026-06."))
+    return int(found.group(1)) + (int(found.group(2)) - 0.5) / 12
+
+
 def train(
     model: str,
     chip: str,
@@ -571,8 +580,12 @@ def train(
     batch: int = 1024,
     method: Literal["full", "lora"] = "full",
     number_format: str = "bf16",
+    stack: Literal["megatron", "fsdp"] = "megatron",
+    release: str | None = None,
 ) -> performance.Training:
     """Return time, MFU and memory of a training or fine-tuning run in its best layout.
+
+    ``release`` is the month of the training software, ``2025-11``; ``None`` is the newest that was measured.
 
     Raises
     ------
@@ -585,5 +598,6 @@ def train(
         raise InputError(
             Fault("--format", f"{number_format!r} is not a number format", "Write bf16, fp8 or fp4.")
         ) from None
-    run_ = performance.TrainingRun(tokens, sequence, batch, method, fmt)
+    software = performance.Software(stack, None if release is None else _year(release))
+    run_ = performance.TrainingRun(tokens, sequence, batch, method, fmt, software=software)
     return performance.train(run_, catalogue.accelerator(chip), catalogue.model(model), devices)

@@ -167,12 +167,15 @@ def train(
     batch: int = 1024,
     method: Literal["full", "lora"] = "full",
     number_format: Annotated[str, Parameter(name="--format")] = "bf16",
+    stack: Literal["megatron", "fsdp"] = "megatron",
+    release: str | None = None,
     output: Annotated[Output | None, Parameter(name="*")] = None,
 ) -> None:
     """Say how long a training or fine-tuning run takes, in the best layout that fits, and where its time goes.
 
         entrepot performance train llama-3.1-70b --tokens 1e12 --chip nvidia-h20-sxm-96gb --devices 512
         entrepot performance train qwen3-32b --tokens 1e8 --chip h200-sxm --devices 8 --method lora --batch 64
+        entrepot performance train deepseek-v3 --tokens 1e12 --chip gb200-nvl72 --devices 256 --format fp8 --release 2025-11
 
     Parameters
     ----------
@@ -191,7 +194,11 @@ def train(
     method
         full, or lora for adapters on frozen weights
     number_format
-        format of the matrix products: bf16, fp8 or fp4
+        format of the matrix products: bf16, fp8 (MXFP8 where the chip scales blocks) or fp4
+    stack
+        megatron for fused kernels (Megatron-LM, Megatron-Bridge, NeMo), fsdp for PyTorch FSDP, DeepSpeed and the like
+    release
+        month of the training software, e.g. 2025-11; the newest that was measured where left out
     """
     show = output or Output()
     found = api.train(
@@ -203,6 +210,8 @@ def train(
         batch=batch,
         method=method,
         number_format=number_format,
+        stack=stack,
+        release=release,
     )
     whole = sum(found.parts.values())
     run = {

@@ -26,6 +26,7 @@ from entrepot.performance.records import (
 )
 from entrepot.performance.size import Sizing, size
 from entrepot.performance.training import Training, TrainingLayout, TrainingRun, train
+from entrepot.performance.training_records import Software
 from entrepot.performance.worth import PriceRange, costs, equivalents
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "RunnerUp",
     "Sizing",
     "Slo",
+    "Software",
     "Speculation",
     "Training",
     "TrainingLayout",

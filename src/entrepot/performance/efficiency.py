@@ -149,7 +149,6 @@ class Serving:
     kernel_swap_gb_s_per_sm: float
     kernel_softness: float
     kernel_factor: float
-    training_factor: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,26 +1,17 @@
-"""How long does a training or fine-tuning run take, which MFU does it reach, and does it fit?
+"""How long does a training or fine-tuning run take, which MFU does it reach, and in which layout?
 
-Operation by operation, as in serving, for a layout of tensor (TP), pipeline (PP), expert (EP) and data parallelism (DP)::
-
-    forward  = 2 active weights + 2 (qk + v) heads pairs          pairs = sequence / 2 per token (causal)
-    step     = forward x 3, + 1 with full recomputation; LoRA: x 2, + 1 (no gradients of the frozen weights)
-    arithmetic  over what kernels reach x what a training step reaches of that; matrix products in the chosen format, attention
-                in 16 bits
-    element-wise bytes of every token and layer over bandwidth; launches per layer, pass and microbatch
-    TP: 4 all-reduces per layer (6 recomputed);  EP: 4 all-to-alls;  DP: gradients once per step (ZeRO-1) or weights in every
-        pass (ZeRO-3); each counts with the share that does not hide behind arithmetic
-    pipeline: (microbatches + (PP - 1) / virtual stages) / microbatches, times the slowest stage over the mean one
-    memory   = weights + gradients + optimizer (sharded) + activations of the microbatches under way
-
-MFU counts the model's own operations, causal attention halved, no recomputation. Sources: Narayanan and others, SC 21 (pipeline
-bubble); Korthikanti and others, arXiv:2205.05198 (activations); Rajbhandari and others, arXiv:1910.02054 (ZeRO).
+The step is physics (``training_step``); here layouts are searched: tensor (TP), context (CP), pipeline (PP) and virtual stages, expert
+(EP) and data parallelism (DP), microbatch, recomputation (none, selective, full) and ZeRO-1 or ZeRO-3, all at once. MFU counts the
+model's own operations, causal attention halved, no recomputation.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import itertools
+import tomllib
+from dataclasses import replace
 from functools import cache
-from typing import Literal
+from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,154 +20,40 @@ from entrepot.catalogue.records import Accelerator, Model, NumberFormat
 from entrepot.errors import Fault, InputError, MissingFact
 from entrepot.performance.chip import GB, TERA, Chip, chip, missing_figures
 from entrepot.performance.efficiency import efficiency, serving
-from entrepot.performance.operations import Shape, missing_parts, shape
+from entrepot.performance.operations import missing_parts
 from entrepot.performance.records import F64, Interval
-from entrepot.performance.service import training_constants
+from entrepot.performance.training_columns import columns
+from entrepot.performance.training_constants import TrainingConstants, constants
+from entrepot.performance.training_records import (
+    Method,
+    Recompute,
+    Training,
+    TrainingLayout,
+    TrainingRun,
+    TrainingTimes,
+)
+from entrepot.performance.training_shape import TrainingShape, model_shape, named_shapes
+from entrepot.performance.training_step import times
 
 __all__ = [
     "Training",
     "TrainingLayout",
     "TrainingRun",
     "TrainingTimes",
+    "best_layout",
     "constants",
     "model_operations",
+    "room",
     "step_seconds",
     "train",
     "training_chip",
 ]
 
-Method = Literal["full", "lora"]
-Recompute = Literal["none", "full"]
+_LONG = 8192  # tokens of a sequence on one rank from which context parallelism is weighed
+_PARTS = "products experts attention elementwise dispatch launches tensor context expert data optimizer"
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingRun:
-    """What is to be trained: ``tokens`` in all, in steps of ``batch`` sequences of ``sequence`` tokens."""
-
-    tokens: float
-    sequence: int = 4096
-    batch: int = 1024
-    method: Method = "full"
-    format: NumberFormat = NumberFormat.BF16
-    lora_rank: int = 16
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingLayout:
-    """How the devices work together; DP is what TP and PP leave. ``shard`` is the ZeRO stage: 1 or 3 (FSDP)."""
-
-    devices: int
-    tensor_parallel: int = 1
-    pipeline_parallel: int = 1
-    expert_parallel: int = 1
-    micro_batch: int = 1
-    virtual_stages: int = 1
-    recompute: Recompute = "none"
-    shard: int = 1
-    context_parallel: int = 1
-
-    @property
-    def data_parallel(self) -> float:
-        """Copies of the model, each of TP x CP x PP devices."""
-        return self.devices / (self.tensor_parallel * self.context_parallel * self.pipeline_parallel)
-
-    def __str__(self) -> str:
-        """Return the layout in the field's shorthand, e.g. ``TP4 PP8 DP32 EP8 MBS 1 ZeRO-1 recompute``."""
-        words = [f"TP{self.tensor_parallel}"]
-        if self.context_parallel > 1:
-            words.append(f"CP{self.context_parallel}")
-        if self.pipeline_parallel > 1:
-            words.append(f"PP{self.pipeline_parallel}")
-            if self.virtual_stages > 1:
-                words.append(f"VP{self.virtual_stages}")
-        words.append(f"DP{self.data_parallel:g}")
-        if self.expert_parallel > 1:
-            words.append(f"EP{self.expert_parallel}")
-        words += [f"MBS {self.micro_batch}", f"ZeRO-{self.shard}"]
-        if self.recompute == "full":
-            words.append("recompute")
-        return " ".join(words)
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingTimes:
-    """Seconds of one step by kind, and the bytes on a device by kind; each an array over layouts."""
-
-    products: F64
-    experts: F64
-    attention: F64
-    elementwise: F64
-    launches: F64
-    tensor: F64
-    expert: F64
-    data: F64
-    optimizer: F64
-    bubble: F64
-    weights: F64
-    gradients: F64
-    states: F64
-    activations: F64
-
-    @property
-    def step(self) -> F64:
-        """Seconds of one step."""
-        busy = self.products + self.experts + self.attention + self.elementwise + self.launches
-        return (busy + self.tensor + self.expert) * (1 + self.bubble) + self.data + self.optimizer
-
-    @property
-    def memory(self) -> F64:
-        """Bytes on a device."""
-        return self.weights + self.gradients + self.states + self.activations
-
-
-@dataclass(frozen=True, slots=True)
-class Training:
-    """The answer for one run on one chip: rates are per device."""
-
-    layout: TrainingLayout
-    step_s: Interval
-    tokens_per_s: float
-    tflops: float
-    mfu: float
-    days: Interval
-    device_hours: float
-    memory_gb: float
-    memory_share: float
-    parts: dict[str, float]
-    basis: str
-    runner_up: str
-    runner_up_share: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Constants:
-    """What ``data/training.toml`` says."""
-
-    dense_share: float
-    expert_share: float
-    attention_share: float
-    elementwise_bytes: float
-    launch_us: float
-    exposed: float
-    all_to_all_exposed: float
-    spread: float
-    weight_bytes: float
-    gradient_bytes: float
-    optimizer_bytes: float
-    activation_bytes: float
-    kept_bytes: float
-    optimizer_moved_bytes: float
-
-
-@cache
-def constants() -> Constants:
-    """Return the constants of training."""
-    return Constants(
-        **{k: float(v["value"]) for table in training_constants().values() for k, v in table.items()}
-    )
-
-
-def model_operations(of: Shape, sequence: float, method: Method = "full") -> float:
+def model_operations(of: TrainingShape, sequence: float, method: Method = "full") -> float:
     """Return the model's operations for one token of one step, causal attention halved, nothing recomputed.
 
     Examples
@@ -184,64 +61,19 @@ def model_operations(of: Shape, sequence: float, method: Method = "full") -> flo
     Llama 3.1 8B: 6 x 7.5 x 10^9 active weights without the embedding, and attention.
 
     >>> from entrepot import catalogue
-    >>> round(model_operations(shape(catalogue.model("llama-3.1-8b")), 8192) / 1e9, 1)
+    >>> round(model_operations(model_shape(catalogue.model("llama-3.1-8b")), 8192) / 1e9, 1)
     51.5
     """
     passes = 3.0 if method == "full" else 2.0
-    return passes * (2 * _active(of) + _attention(of, sequence) * (1.5 if method == "lora" else 1.0))
-
-
-def _active(of: Shape) -> float:
-    return of.attention + of.dense + of.shared + of.experts_per_token * of.expert * of.moe_layers + of.head
-
-
-def _attention(of: Shape, sequence: float) -> float:
-    """Forward operations of attention for one token."""
-    whole = of.full * sequence / 2
-    ramp = min(float(of.window), sequence)
-    inside = of.windowed * (ramp - ramp**2 / (2 * sequence)) if of.window else 0.0
-    linear = 4 * of.state_elements
-    return 2 * of.heads * (of.qk_dim + of.v_dim) * (whole + inside) + linear
-
-
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    tp: F64
-    cp: F64
-    pp: F64
-    ep: F64
-    dp: F64
-    mbs: F64
-    vp: F64
-    full_recompute: F64
-    shard3: F64
-    devices: F64
-
-
-def _columns(layouts: list[TrainingLayout]) -> _Columns:
-    def of(name: str) -> F64:
-        return np.array([float(getattr(layout, name)) for layout in layouts])
-
-    return _Columns(
-        tp=of("tensor_parallel"),
-        cp=of("context_parallel"),
-        pp=of("pipeline_parallel"),
-        ep=of("expert_parallel"),
-        dp=of("data_parallel"),
-        mbs=of("micro_batch"),
-        vp=of("virtual_stages"),
-        full_recompute=np.array([1.0 if x.recompute == "full" else 0.0 for x in layouts]),
-        shard3=np.array([1.0 if x.shard == 3 else 0.0 for x in layouts]),
-        devices=of("devices"),
-    )
+    return passes * (2 * of.active + of.attention(sequence) * (1.5 if method == "lora" else 1.0))
 
 
 def step_seconds(
     on: Chip,
-    of: Shape,
+    of: TrainingShape,
     run: TrainingRun,
     layouts: list[TrainingLayout],
-    using: Constants | None = None,
+    using: TrainingConstants | None = None,
 ) -> TrainingTimes:
     """Return the seconds of one step and the memory of each layout, (layouts,).
 
@@ -249,63 +81,7 @@ def step_seconds(
     ----------
     using : constants to try instead of the data file's: for fitting them
     """
-    k = constants() if using is None else using
-    at = _columns(layouts)
-    frozen = run.method == "lora"
-    passes = (2.0 if frozen else 3.0) + at.full_recompute
-    micro = np.maximum(run.batch / (at.dp * at.mbs), 1.0)  # microbatches per pipeline and step
-    tokens = at.mbs * run.sequence * micro / at.cp  # that pass through a device
-    split = at.tp * at.pp
-    rate, reached = _rate(on, run.format)
-    linear = of.attention + of.dense + of.shared
-    products = 2 * linear * tokens * passes / split / (
-        rate * reached * k.dense_share
-    ) + 2 * of.head * tokens * passes / split / (on.rate_16 * on.reached_16 * k.dense_share)
-    routed = of.experts_per_token * of.expert * of.moe_layers
-    experts = 2 * routed * tokens * passes / split / (rate * reached * k.expert_share)
-    backward = 2.5 + 1.0 + at.full_recompute  # flash attention recomputes its scores: 2.5 times the forward
-    attention = (
-        _attention(of, run.sequence)
-        * tokens
-        * backward
-        / split
-        / (on.rate_16 * on.reached_16 * k.attention_share)
-    )
-    wide = _relative_width(of)
-    elementwise = (
-        k.elementwise_bytes * tokens * of.hidden * of.layers * wide * passes / 3 / split / on.bandwidth
-    )
-    moe = of.moe_layers / of.layers if of.layers else 0.0
-    launches = k.launch_us * 1e-6 * of.layers * (1 + 2 * moe) * passes / 3 * micro / at.pp
-    tensor = k.exposed * _tensor_seconds(on, of, at, tokens, passes)
-    expert = k.all_to_all_exposed * _expert_seconds(on, of, at, tokens, passes)
-    held, sharded = _held(of, at)
-    arithmetic = products + experts + attention + elementwise
-    data = _data_seconds(on, at, micro, held, arithmetic, passes, k, frozen=frozen)
-    optimizer = (0.0 if frozen else k.optimizer_moved_bytes) * held / at.dp / on.bandwidth
-    bubble = (1 + (at.pp - 1) / at.vp / micro) * _uneven(of, at) - 1
-    return TrainingTimes(
-        products=products,
-        experts=experts,
-        attention=attention,
-        elementwise=elementwise,
-        launches=launches,
-        tensor=tensor,
-        expert=expert,
-        data=data,
-        optimizer=optimizer + 0 * data,
-        bubble=bubble,
-        **_memory(of, run, at, micro, held, sharded, k, frozen=frozen),
-    )
-
-
-def _uneven(of: Shape, at: _Columns) -> F64:
-    """Return the slowest stage over the mean one: stages hold whole layers, and the head stands beside one at least."""
-    layers = np.ceil(of.layers / at.pp) * at.pp / of.layers
-    body = _active(of) - of.head
-    with_head = (of.head + body / of.layers) * at.pp / _active(of)
-    uneven: F64 = np.where(at.pp > 1, np.maximum(layers, with_head), 1.0)
-    return uneven
+    return times(columns(on, of, run, layouts), constants() if using is None else using)
 
 
 def training_chip(accelerator: Accelerator) -> Chip:
@@ -319,124 +95,50 @@ def training_chip(accelerator: Accelerator) -> Chip:
     return replace(chip(accelerator), efficiency=efficiency(accelerator.architecture, fitted=False))
 
 
-def _rate(on: Chip, fmt: NumberFormat) -> tuple[float, float]:
-    """Peak FLOP/s of the products' format, and the share that kernels reach."""
-    rate = on.rate_16 if fmt is NumberFormat.BF16 else on.rates[fmt]
-    return rate, on.efficiency.compute(fmt.bits, rate / TERA, on.sm_count)
-
-
-def _relative_width(of: Shape) -> float:
-    """Active weights of a layer over those of a GPT layer, 12 h^2: how much wider its activations are."""
-    return (_active(of) - of.head) / of.layers / (12 * of.hidden**2)
-
-
-def _line(on: Chip, group: F64) -> F64:
-    """Bytes per second and device, one direction, of a group: the scale-up link inside its domain, else the NIC."""
+def room(on: Chip) -> float:
+    """Return the bytes of a device that training may fill."""
     shared = serving()
-    nic = shared.scaleout_gb_s * shared.scaleout_share * GB
-    inner = nic if on.link_bytes_s is None else on.link_bytes_s / 2 * 0.8  # collectives of large messages
-    return np.where(group <= on.domain, inner, nic)
+    return on.memory_bytes * (1 - shared.reserve_share / 2) - shared.reserve_gb * GB / 2
 
 
-def _tensor_seconds(on: Chip, of: Shape, at: _Columns, tokens: F64, passes: F64) -> F64:
-    """Two all-reduces per layer in each of forward and backward, as many again where recomputed."""
-    reduces = np.where(at.tp > 1, 2 * of.layers * (passes - 1), 0.0)
-    moved = 2 * tokens * of.hidden * 2 * (at.tp - 1) / at.tp / at.pp
-    seconds: F64 = reduces * moved / _line(on, at.tp)
-    return seconds
-
-
-def _expert_seconds(on: Chip, of: Shape, at: _Columns, tokens: F64, passes: F64) -> F64:
-    """Dispatch and combine in each pass; a token goes to the other ranks that its experts lie on."""
-    if not of.moe_layers:
-        return np.zeros_like(tokens)
-    ranks = np.maximum(at.ep, 1.0)
-    away = (ranks - 1) / ranks * np.minimum(of.experts_per_token, ranks)
-    sent = tokens / at.tp * of.hidden * 2 * away * of.moe_layers / at.pp
-    seconds: F64 = 2 * (passes - 1) * sent / _line(on, at.ep * at.tp)
-    return seconds
-
-
-def _held(of: Shape, at: _Columns) -> tuple[F64, F64]:
-    """Return the parameters on a device, and those that it would hold if all copies shared them."""
-    rest = of.attention + of.dense + of.shared + of.router + of.embedding
-    held = (rest + of.routed / np.maximum(at.ep / at.tp, 1.0)) / (at.tp * at.pp)
-    return held, (rest + of.routed) / (at.tp * at.pp * np.maximum(at.dp * at.cp, 1.0))
-
-
-def _data_seconds(
-    on: Chip,
-    at: _Columns,
-    micro: F64,
-    held: F64,
-    arithmetic: F64,
-    passes: F64,
-    k: Constants,
-    *,
-    frozen: bool,
-) -> F64:
-    """Gradients and weights between the copies; what does not fit behind arithmetic, or does not hide, is left."""
-    line = _line(on, at.dp * at.tp * at.cp)
-    across = np.where(at.dp > 1, (at.dp - 1) / np.maximum(at.dp, 1.0), 0.0)
-    once = np.zeros_like(held) if frozen else (k.gradient_bytes + 2) * held * across / line
-    every = 2 * held * across * (passes - 1 + (0 if frozen else 1)) * micro / line
-    moved = np.where(at.shard3 > 0, every, once)
-    hidden = np.where(
-        at.shard3 > 0, arithmetic, arithmetic / micro
-    )  # ZeRO-1 hides behind the last microbatch
-    seconds: F64 = np.maximum(moved - hidden, k.exposed * moved)
-    return seconds
-
-
-def _memory(
-    of: Shape,
-    run: TrainingRun,
-    at: _Columns,
-    micro: F64,
-    held: F64,
-    shared: F64,
-    k: Constants,
-    *,
-    frozen: bool,
-) -> dict[str, F64]:
-    weights = np.where(at.shard3 > 0, shared, held)
-    adapters = 2 * run.lora_rank * of.hidden * 7 * of.layers / (at.tp * at.pp)  # seven products of a layer
-    gradients, states = (adapters, adapters) if frozen else (weights, np.minimum(shared, held))
-    layers = np.ceil(of.layers / at.pp)
-    under_way = np.minimum(at.pp * (1 + (at.pp - 1) / (at.pp * at.vp)), micro)
-    per_layer = at.mbs * run.sequence / at.cp * of.hidden
-    whole = k.activation_bytes * _relative_width(of) / at.tp
-    kept = np.where(at.full_recompute > 0, k.kept_bytes, whole)
-    last = np.where(at.full_recompute > 0, whole, 0.0)  # the layer that is being recomputed
-    logits = 6.0 * at.mbs * run.sequence / at.cp * (of.head / of.hidden) / at.tp
-    return {
-        "weights": k.weight_bytes * weights,
-        "gradients": k.gradient_bytes * gradients,
-        "states": k.optimizer_bytes * states,
-        "activations": per_layer * (kept * layers * under_way + last) + logits,
-    }
-
-
-def _candidates(on: Chip, of: Shape, devices: int, batch: int) -> list[TrainingLayout]:
+def _candidates(on: Chip, of: TrainingShape, devices: int, run: TrainingRun) -> list[TrainingLayout]:
     """Every layout worth weighing: powers of two that divide the devices."""
     out = []
     powers = [2**i for i in range(11) if devices % 2**i == 0]
-    for tp in (t for t in powers if t <= min(8, max(on.domain, 1)) and of.heads % t == 0):
-        for pp in (p for p in powers if p <= min(16, of.layers) and devices % (tp * p) == 0):
-            dp = devices // (tp * pp)
-            if dp > batch:
-                continue
-            eps = [e for e in powers if e <= min(of.experts, 64, dp * tp)] if of.moe_layers else [1]
-            for ep in eps:
-                out += [
-                    TrainingLayout(devices, tp, pp, ep, mbs, vp, recompute, shard)
-                    for mbs in (1, 2, 4, 8)
-                    if mbs * dp <= batch
-                    for vp in ((1, 4) if pp > 1 and of.layers // pp >= 4 else (1,))
-                    for recompute in ("none", "full")
-                    for shard in ((1, 3) if pp == 1 else (1,))
-                ]
+    tensors = [t for t in powers if t <= min(8, max(on.domain, 1)) and of.heads % t == 0]
+    contexts = [c for c in powers if c == 1 or (c <= 64 and run.sequence / c >= _LONG)]
+    pipes = [p for p in powers if p <= min(16, of.layers)]
+    again: tuple[Recompute, ...] = ("none", "selective", "full")
+    for tp, cp, pp in itertools.product(tensors, contexts, pipes):
+        if devices % (tp * cp * pp):
+            continue
+        dp = devices // (tp * cp * pp)
+        if dp > run.batch:
+            continue
+        experts = [e for e in powers if e <= min(of.experts, 64, dp * tp * cp)] if of.moe_layers else [1]
+        virtual = (1, 4) if pp > 1 and of.layers // pp >= 4 else (1,)
+        micros = [m for m in (1, 2, 4, 8) if m * dp <= run.batch]
+        shards = (1, 3) if pp == 1 else (1,)
+        out += [
+            TrainingLayout(devices, tp, pp, ep, mbs, vp, recompute, shard, cp)
+            for ep, mbs, vp, recompute, shard in itertools.product(experts, micros, virtual, again, shards)
+        ]
     return out
+
+
+def best_layout(
+    on: Chip, of: TrainingShape, run: TrainingRun, devices: int
+) -> tuple[TrainingLayout, TrainingTimes] | None:
+    """Return the fastest layout that fits, with its times alone; ``None`` where none does."""
+    layouts = _candidates(on, of, devices, run)
+    if not layouts:
+        return None
+    found = step_seconds(on, of, run, layouts)
+    step = np.where(found.memory <= room(on), found.step, np.inf)
+    best = int(np.argmin(step))
+    if not np.isfinite(step[best]):
+        return None
+    return layouts[best], step_seconds(on, of, run, [layouts[best]])
 
 
 def train(
@@ -458,69 +160,73 @@ def train(
     """
     _check(run, devices)
     absent = [f"no source read states the {x} of {accelerator.id}" for x in missing_figures(accelerator)]
-    absent += [f"{model.id}: {part}" for part in missing_parts(model)]
+    if model.id not in named_shapes():
+        absent += [f"{model.id}: {part}" for part in missing_parts(model)]
     if not absent and run.format is not NumberFormat.BF16 and run.format not in accelerator.dense_rate:
         absent = [f"no source read states a rate of {accelerator.id} in {run.format}"]
     if absent:
         raise MissingFact("; ".join(absent))
-    on, of = training_chip(accelerator), shape(model)
+    on, of = training_chip(accelerator), model_shape(model)
     if devices > 1 and on.link_bytes_s is None and on.host_link_bytes_s is None:
         raise MissingFact(
             f"no source read states a link of {accelerator.id}: more than one device cannot train"
         )
-    layouts = _candidates(on, of, devices, run.batch) if layout is None else [layout]
+    layouts = _candidates(on, of, devices, run) if layout is None else [layout]
     if not layouts:
         raise MissingFact(
             f"{run.batch} sequences per step cannot be shared by {devices} devices in any layout"
         )
-    times = step_seconds(on, of, run, layouts)
-    shared = serving()
-    room = on.memory_bytes * (1 - shared.reserve_share / 2) - shared.reserve_gb * GB / 2
-    step = np.where(times.memory <= room, times.step, np.inf)
-    if layout is not None:
-        step = times.step
+    found = step_seconds(on, of, run, layouts)
+    step = found.step if layout is not None else np.where(found.memory <= room(on), found.step, np.inf)
     order = np.argsort(step, kind="stable")
     best = int(order[0])
     if not np.isfinite(step[best]):
-        least = float(times.memory.min()) / GB
+        least = float(found.memory.min()) / GB
         raise MissingFact(
             f"does not fit: the leanest layout needs {least:.0f} GB on each of {devices} devices of "
             f"{accelerator.id}, which has {on.memory_bytes / GB:.0f} GB"
         )
-    return _answer(run, on, of, layouts, times, step, best, order)
+    spread = _spread(accelerator, model) * on.efficiency.spread / serving().interval["measured"]
+    return _answer(run, on, of, layouts, found, step, best, order, spread)
+
+
+def _spread(accelerator: Accelerator, model: Model) -> float:
+    """Factor of the interval: wider where the chip or the model was never measured in training."""
+    k = constants()
+    chip_known, model_known = measured_ids()
+    new = [1.0, k.spread]
+    new += [] if accelerator.id in chip_known else [k.spread_chip]
+    new += [] if model.id in model_known else [k.spread_model]
+    return max(new)
+
+
+@cache
+def measured_ids() -> tuple[frozenset[str], frozenset[str]]:
+    """Return the chips and the models that the constants were placed on."""
+    text = files("entrepot.performance").joinpath("data", "training_known.toml").read_text(encoding="utf-8")
+    known = tomllib.loads(text)
+    return frozenset(known["chips"]), frozenset(known["models"])
 
 
 def _answer(
     run: TrainingRun,
     on: Chip,
-    of: Shape,
+    of: TrainingShape,
     layouts: list[TrainingLayout],
-    times: TrainingTimes,
+    found: TrainingTimes,
     step: F64,
     best: int,
     order: NDArray[np.intp],
+    spread: float,
 ) -> Training:
     chosen = layouts[best]
     seconds = float(step[best])
     tokens = run.batch * run.sequence / seconds / chosen.devices
     operations = model_operations(of, run.sequence, run.method)
-    peak, _ = _rate(on, run.format)
-    spread = constants().spread * on.efficiency.spread / serving().interval["measured"]
+    peak = on.rate_16 if run.format is NumberFormat.BF16 else on.rates[run.format]
     days = run.tokens / (tokens * chosen.devices) / 86400
-    kinds = (
-        "products",
-        "experts",
-        "attention",
-        "elementwise",
-        "launches",
-        "tensor",
-        "expert",
-        "data",
-        "optimizer",
-    )
-    parts = {kind: float(getattr(times, kind)[best]) for kind in kinds}
-    busy = sum(v for kind, v in parts.items() if kind not in {"data", "optimizer"})
-    parts["bubble"] = busy * float(times.bubble[best])
+    parts = {kind: float(getattr(found, kind)[best]) for kind in _PARTS.split()}
+    parts["bubble"] = float(found.busy[best] * found.bubble[best])
     other = next(
         (int(i) for i in order[1:] if np.isfinite(step[i]) and _differs(layouts[int(i)], chosen)), None
     )
@@ -532,8 +238,8 @@ def _answer(
         mfu=tokens * operations / peak,
         days=Interval(days / spread, days, days * spread),
         device_hours=days * 24 * chosen.devices,
-        memory_gb=float(times.memory[best]) / GB,
-        memory_share=float(times.memory[best]) / on.memory_bytes,
+        memory_gb=float(found.memory[best]) / GB,
+        memory_share=float(found.memory[best]) / on.memory_bytes,
         parts=parts,
         basis=on.efficiency.basis,
         runner_up="" if other is None else str(layouts[other]),

@@ -6,9 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 
 from entrepot.performance.accuracy.kernels import kernel_seconds
-from entrepot.performance.accuracy.names import read_chip
 from entrepot.performance.accuracy.rows import Row
-from entrepot.performance.efficiency import serving
 from entrepot.performance.training_rows import predict_row
 
 __all__ = ["OtherAnswer", "kernel_answer", "training_answer"]
@@ -40,9 +38,6 @@ def training_answer(row: Row) -> OtherAnswer | str:
     cells = {name: str(value) for name, value in asdict(row).items()}
     cells["value"] = ""  # conditions alone
     found = predict_row(cells)
-    chip = read_chip(row.accelerator)
-    if isinstance(found, str) and chip is not None:
-        found = predict_row({**cells, "accelerator": chip.accelerator.id})
     if isinstance(found, str):
         return found
     number = {
@@ -52,4 +47,4 @@ def training_answer(row: Row) -> OtherAnswer | str:
     if number is None:
         devices = float(row.n_accelerators or 1)
         number = found.tokens_per_s_per_device * (1.0 if "per_gpu" in row.metric else devices)
-    return OtherAnswer(float(number), serving().training_factor, math.nan, str(found.reading))
+    return OtherAnswer(float(number), found.factor, math.nan, str(found.reading))
