@@ -180,7 +180,7 @@ def open_loop(
         busy=np.maximum(at_prefill, at_slots),
         wait=np.asarray(prefill_wait + slot_wait),
         waits=np.asarray(1 - (1 - prefill_waits) * (1 - slot_waits)),
-        base=np.asarray(at.ttft_constant_s + steps),
+        base=np.asarray(at.ttft_constant_s + at.frontend_s + steps),
         own=own,
         own_share=own_share,
         tpot=np.asarray((out_share[:, None, None] * by_length).sum(axis=0)),

@@ -113,6 +113,11 @@ class Columns:
     ttft_steps: Number
     ttft_burst: Number
     ttft_burst_exponent: Number
+    polled: Number  # decode steps waited because the scheduler looks at its queue once in a while
+    front_request_s: (
+        Number  # seconds of one request, and of one input token, in the one process that takes requests in
+    )
+    front_token_s: Number
     # constants of the step
     softness: Number
     moe_layer_factor: Number
@@ -132,6 +137,11 @@ class Columns:
     def group(self) -> Number:
         """Devices over which experts and dense FFN are spread: one pipeline stage."""
         return self.tp * self.dp
+
+    @property
+    def frontend_s(self) -> Number:
+        """Seconds of a mean request in the one process that takes requests in: HTTP, tokeniser, scheduler messages."""
+        return self.front_request_s + self.front_token_s * self.isl
 
     @property
     def devices(self) -> Number:
@@ -217,6 +227,9 @@ def columns(
         ttft_steps=engine.ttft_steps * patience / pace,
         ttft_burst=engine.ttft_burst * patience / pace,
         ttft_burst_exponent=engine.ttft_burst_exponent,
+        polled=0.0,
+        front_request_s=engine.frontend_request_ms * 1e-3 * patience,
+        front_token_s=engine.frontend_token_us * _US * patience,
         **of_constants(constants),
     )
 

@@ -86,6 +86,9 @@ class Engine:
         lengths and run in lockstep
     ttft_burst_open : factor on ``ttft_burst`` where requests arrive one by one at a rate
     offline_interference : share of the prefill that output waits for where everything is queued at the start
+    ttft_poll : decode steps that a prompt waits per step between two looks of the scheduler at its queue
+    frontend_request_ms, frontend_token_us : time of one request, and of one input token of it, in the one process that takes
+        requests in (HTTP, tokeniser): a queue of its own in front of the scheduler
     drift_per_year : how much longer a step takes for each year that the software is older than ``[era] reference_year``:
         log of the factor
     """
@@ -104,6 +107,9 @@ class Engine:
     ttft_burst_open: float
     offline_interference: float
     drift_per_year: float
+    ttft_poll: float
+    frontend_request_ms: float
+    frontend_token_us: float
 
 
 @dataclass(frozen=True, slots=True)

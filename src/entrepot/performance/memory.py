@@ -58,7 +58,7 @@ def cache_bytes(
     return size
 
 
-def held_together(at: Columns, kv_bits: Number) -> F64:
+def held_together(at: Columns, kv_bits: Number, share: Number | None = None) -> F64:
     """Return the sequences of the mean request that fit in one replica, below 1 where none does, one per point.
 
     As ``batch_max``, but not a whole number, without asking that the longest request fits, and with the smaller reserve
@@ -67,11 +67,12 @@ def held_together(at: Columns, kv_bits: Number) -> F64:
     Parameters
     ----------
     kv_bits : width of the cache as it is held
+    share : of its output that a request has room for from the start; the mean that one holds by default
     """
     constants = serving()
     kept = constants.run_reserve_gb * GB + constants.run_reserve_share * at.memory_bytes
     free = at.memory_bytes - kept - weight_bytes(at, at)
-    tokens = at.isl + constants.output_share_held * at.osl
+    tokens = at.isl + (constants.output_share_held if share is None else share) * at.osl
     one = cache_bytes(at, at, tokens, np.minimum(tokens, at.window), kv_bits)
     with np.errstate(divide="ignore"):
         fits: F64 = np.where(one > 0, free / np.maximum(one, 1e-9), _LARGEST_BATCH) * at.dp

@@ -29,6 +29,7 @@ from entrepot.performance.coefficients import (
 )
 from entrepot.performance.columns import Columns, Number, columns, stack
 from entrepot.performance.efficiency import engine, serving
+from entrepot.performance.harness import drained, overloaded
 from entrepot.performance.layouts import one_layout
 from entrepot.performance.memory import held_together
 from entrepot.performance.mix import mix
@@ -78,8 +79,14 @@ class Point:
     prefix_hit: float = 0.0
     scale: float = 1.0
     die: float = 1.0
-    recv_interval: float = 10.0
+    recv_interval: float = 1.0
     kv_held_bits: int = 0  # width of the cache as it is held, where not ``kv_bits``
+    chunk: float = 8192.0  # most prompt tokens of a step
+    batch_wait: float = 0.0  # decode steps that a prompt may wait for others
+    held_share: float = 0.55  # of its output that a request has room for when it is admitted
+    requests: float = float("inf")  # of the whole run
+    spread: float = 0.0  # standard deviation of the output lengths over their mean
+    weight_only: bool = False  # weights of few bits, arithmetic in 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,10 @@ class Points:
     pcie: F64
     kv8: F64
     kv_held_bits: F64
+    held_share: F64
+    interval: F64
+    requests: F64
+    spread: F64
     at_rate: F64
     static_batch: F64
     age: F64
@@ -127,6 +138,7 @@ class Answers:
     prefill_per_s: F64
     decode_per_s: F64
     batch: F64
+    in_system: F64  # requests at the replica, waiting ones included; NaN where a run has an end
     fits: F64
     share_compute: F64
     share_memory: F64
@@ -195,6 +207,9 @@ def points(stated: Sequence[Point]) -> Points:
         load = Workload("point", p.model.id, one * p.isl, one * p.osl, one, Slo(None, None), p.prefix_hit)
         moments = mix(load, output_share_held=serving().output_share_held)
         made = columns(chip_, shape_, layouts, moments, engine(p.engine), p.kv_bits)
+        if p.weight_only:
+            made = made.with_(linear_rate=chip_.rate_16, expert_rate=chip_.rate_16)
+        made = made.with_(chunk=p.chunk)
         made = made.with_(link_tp=_stated(made.link_tp), link_group=_stated(made.link_group))
         rows.append(made.with_(verified=1.0 + p.drafts, accepted=p.accept))
         chips.append(chip_)
@@ -214,15 +229,23 @@ def points(stated: Sequence[Point]) -> Points:
         per_sm_linear=static.linear_rate / _TERA / sms,
         per_sm_expert=static.expert_rate / _TERA / sms,
         bits_linear=_bits(
-            chips, [f.linear_rate for f in forms], [bits.get(f.linear_bytes, 4) for f in forms]
+            chips,
+            [np.asarray(c.linear_rate).item() for c in rows],
+            [bits.get(f.linear_bytes, 4) for f in forms],
         ),
         bits_expert=_bits(
-            chips, [f.expert_rate for f in forms], [bits.get(f.expert_bytes, 4) for f in forms]
+            chips,
+            [np.asarray(c.expert_rate).item() for c in rows],
+            [bits.get(f.expert_bytes, 4) for f in forms],
         ),
         sm_count=sms,
         pcie=column([1.0 if _pcie(c, p) else 0.0 for c, p in zip(chips, stated, strict=True)]),
         kv8=column([1.0 if p.kv_bits == 8 else 0.0 for p in stated]),
         kv_held_bits=column([float(p.kv_held_bits or p.kv_bits) for p in stated]),
+        held_share=column([p.held_share for p in stated]),
+        interval=column([max(p.recv_interval - 1.0, 0.0) + p.batch_wait for p in stated]),
+        requests=column([p.requests for p in stated]),
+        spread=column([p.spread for p in stated]),
         at_rate=column([float(p.harness in {"rate", "load", "slo"}) for p in stated]),
         static_batch=column([float(p.harness == "static") for p in stated]),
         age=column([np.clip(reference - p.year, -1.0, 2.5) for p in stated]),
@@ -300,6 +323,9 @@ def fill(at: Points, values: Coefficients) -> Columns:
         * np.where(equal > 0, eng["ttft_burst_equal"], 1.0)
         * np.where(at.at_rate > 0, eng["ttft_burst_open"], 1.0),
         ttft_burst_exponent=eng["ttft_burst_exponent"],
+        polled=eng["ttft_poll"] * at.interval,
+        front_request_s=eng["frontend_request_ms"] * 1e-3,
+        front_token_s=eng["frontend_token_us"] * _US,
         softness=step["softness"],
         moe_layer_factor=step["moe_layer_factor"],
         mla_layer_factor=step["mla_layer_factor"],
@@ -321,12 +347,11 @@ def answers(at: Points, values: Coefficients | None = None) -> Answers:
     """
     used = coefficients() if values is None else values
     filled = fill(at, used)
-    fits = held_together(filled, at.kv_held_bits)
+    fits = held_together(filled, at.kv_held_bits, at.held_share)
     offline = used.engine["offline_interference"][at.engine][:, None]
-    wanted = np.minimum(at.concurrency, at.cap)
-    room = np.maximum(
-        fits, np.minimum(4.0, wanted)
-    )  # a published run did run: with less reserve than we keep
+    wanted = at.concurrency
+    # a published run did run: with less reserve than we keep
+    room = np.minimum(np.maximum(fits, np.minimum(4.0, wanted)), at.cap)
     batch = np.clip(np.minimum(wanted, room), 1.0, 8192.0 * np.maximum(filled.dp, 1.0))
     special = np.array([h in {"rate", "load", "slo"} for h in at.harness])
     if special.any():
@@ -335,17 +360,33 @@ def answers(at: Points, values: Coefficients | None = None) -> Answers:
             _take(at, special), _take_columns(filled, special), room[special], wanted[special]
         )
     loop = closed_loop(filled, batch)
-    queued = np.where(np.isfinite(wanted), np.clip(wanted / batch - 1.0, 0.0, 3.0), 0.0)
     osl, isl = np.asarray(filled.osl), np.asarray(filled.isl)
     stretch = np.array([percentile_stretch(p) for p in at.percentile[:, 0]])
-    waited = loop.ttft + queued * osl * loop.tpot
+    endless = overloaded(filled, loop, batch, wanted)
+    sent = np.where(np.isfinite(at.requests), at.requests, np.where(np.isfinite(wanted), wanted, batch))
+    served = np.array([h in {"burst", "offline"} for h in at.harness])[:, None]
+    run = drained(
+        filled, loop, np.where(served, batch, 1.0), np.where(served, np.maximum(sent, 1.0), 1.0), at.spread
+    )
+    bulk = drained(
+        filled,
+        loop,
+        np.where(served, batch, 1.0),
+        np.where(served, np.maximum(sent, 1.0), 1.0),
+        at.spread,
+        prefill=offline,
+        client=False,
+    )
+    burst = np.array([h == "burst" for h in at.harness])[:, None]
     together = batch * loop.prompt  # a static batch prefills all its prompts and knows no server
-    ttft = np.where(at.static_batch > 0, together, waited) * stretch[:, :1]
-    tpot = loop.tpot * stretch[:, 1:]
-    closed = batch * osl / loop.life
-    at_once = batch * osl / (osl * loop.per_token + offline * batch * loop.prompt)
+    ttft = np.where(burst, run.ttft, np.where(at.static_batch > 0, together, endless.ttft)) * stretch[:, :1]
+    tpot = np.where(burst, run.tpot, loop.tpot) * stretch[:, 1:]
+    steady_bulk = batch * osl / (osl * loop.per_token + offline * batch * loop.prompt)
+    lasts = np.isfinite(at.requests)
+    at_once = np.where(lasts, bulk.output_per_s, steady_bulk)
     all_queued = np.array([h in {"offline", "static"} for h in at.harness])[:, None]
-    output = np.where(all_queued, at_once, closed)
+    output = np.where(burst, run.output_per_s, np.where(all_queued, at_once, endless.output_per_s))
+    in_system = np.where(burst | all_queued, np.nan, endless.in_system)
     devices = np.asarray(filled.devices)
     spent = {
         name: getattr(loop.decode, name) * osl + getattr(loop.prefill, name) * batch
@@ -365,6 +406,7 @@ def answers(at: Points, values: Coefficients | None = None) -> Answers:
         prefill_per_s=flat(np.asarray(filled.computed) / loop.prompt / devices),
         decode_per_s=flat(batch / loop.per_token / devices),
         batch=flat(batch),
+        in_system=flat(in_system),
         fits=flat(fits),
         share_compute=flat(spent["arithmetic"] / whole),
         share_memory=flat(spent["memory"] / whole),

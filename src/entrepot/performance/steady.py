@@ -40,6 +40,7 @@ __all__ = [
     "alone",
     "closed_loop",
     "closed_percentile",
+    "front_wait",
     "limit",
     "limit_of",
     "packed_prefill",
@@ -139,12 +140,34 @@ def closed_loop(
     per_token = td / at.accepted / (1.0 if speculation is None else speculation.tokens_per_step)
     own = np.asarray(total(alone(at)).whole * _through_stages(at, at.computed) * at.ttft_prefill)
     others = np.maximum(batch - 1, 0.0)
-    steps_waited = np.asarray(at.ttft_steps * td)
+    steps_waited = np.asarray((at.ttft_steps + at.polled) * td)
     waiting = np.asarray(steps_waited + at.ttft_burst * others**at.ttft_burst_exponent * marg / 2)
-    ttft = np.asarray(at.ttft_constant_s + waiting + own)
     tpot = np.asarray(per_token + at.interference * others * marg / at.osl)
+    inside = at.ttft_constant_s + waiting + own + np.maximum(at.osl - 1, 0.0) * tpot
+    waiting = waiting + front_wait(at.frontend_s, batch, inside)
+    ttft = np.asarray(at.ttft_constant_s + waiting + own)
     life = np.asarray(ttft + np.maximum(at.osl - 1, 0.0) * tpot)
     return Loop(ttft, tpot, waiting, life, own, decode, prefill, steps_waited, per_token, marg)
+
+
+def front_wait(service: Number, batch: F64, inside: F64) -> F64:
+    """Return the mean seconds that a request of a closed loop spends with the one process that takes requests in.
+
+    ``batch`` requests go round between that process, ``service`` seconds each, and the engine, ``inside`` seconds. Schweitzer's
+    approximation of mean value analysis, one queue and one delay, is a quadratic: R^2 + (Z - C s) R - s Z = 0.
+
+    Source
+    ------
+    Schweitzer, "Approximate analysis of multiclass closed networks of queues" (1979), with the arrival seeing (C - 1)/C of the queue.
+
+    Examples
+    --------
+    >>> front_wait(0.01, np.array([1.0, 1000.0]), np.array([1.0, 1.0])).round(3)
+    array([0.01 , 9.001])
+    """
+    half = (service * batch - inside) / 2
+    wait: F64 = half + np.sqrt(half**2 + service * inside)
+    return wait
 
 
 def _uneven(at: Columns) -> Number:

@@ -44,6 +44,9 @@ _ENGINE = {
     "ttft_burst_exponent": 1.0,
     "offline_interference": 1.0,
     "drift_per_year": 0.0,
+    "ttft_poll": 0.0,
+    "frontend_request_ms": 0.0,
+    "frontend_token_us": 0.0,
 }
 _STEP = {
     "softness": 64.0,

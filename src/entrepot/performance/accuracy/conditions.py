@@ -9,54 +9,24 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from typing import Literal
 
 from entrepot.catalogue.records import NumberFormat
 from entrepot.catalogue.shape import parameters
+from entrepot.performance.accuracy.loads import Harness, read_load, with_places
 from entrepot.performance.accuracy.names import ChipReading, ModelReading, read_chip, read_model
+from entrepot.performance.accuracy.readings import (
+    UNSTATED,
+    Lengths,
+    accept_length,
+    data_set,
+    mlperf_lengths,
+    mlperf_limits,
+)
 from entrepot.performance.accuracy.rows import METRICS, Row
+from entrepot.performance.accuracy.servers import Asked, server
 from entrepot.performance.chip import native_format
 
 __all__ = ["Conditions", "Harness", "Unanswered", "read_conditions"]
-
-Harness = Literal[
-    "closed", "offline", "static", "rate", "load", "slo", "prefill", "decode", "kernel", "training"
-]
-
-_SERVER_LIMITS = {  # p99 TTFT ms, p99 TPOT ms of MLPerf Inference Server and Interactive, as the submission logs state
-    ("llama-2-70b", "server"): (2000.0, 200.0),
-    ("llama-2-70b", "interactive"): (450.0, 40.0),
-    ("llama-3.1-405b", "server"): (6000.0, 175.0),
-    ("llama-3.1-405b", "interactive"): (4500.0, 80.0),
-    ("llama-3.1-8b", "server"): (2000.0, 100.0),
-    ("llama-3.1-8b", "interactive"): (500.0, 30.0),
-    ("mixtral-8x7b", "server"): (2000.0, 200.0),
-    ("deepseek-r1", "server"): (2000.0, 80.0),
-    ("deepseek-r1", "interactive"): (1500.0, 15.0),
-    ("gpt-oss-120b", "server"): (3000.0, 80.0),
-    ("gpt-oss-120b", "interactive"): (2000.0, 15.0),
-}
-_LENGTHS = {  # mean tokens in and out of data sets that rows name or leave out
-    "llama-2-70b": (294.0, 291.0),  # OpenOrca with the Llama-2 tokenizer; the logs state 283 to 301 out
-    "llama-3.1-405b": (9428.6, 684.7),
-    "llama-3.1-8b": (870.7, 81.6),
-    "deepseek-r1": (803.8, 4043.4),
-    "mixtral-8x7b": (427.4, 144.8),
-    "gpt-oss-120b": (1043.0, 1295.0),
-    "gpt-j-6b": (556.0, 69.0),
-}
-_DATASETS = {
-    "sharegpt": (220.0, 200.0),
-    "gsm8k": (100.0, 200.0),
-    "agieval": (300.0, 400.0),
-    "humaneval": (200.0, 250.0),
-    "aime": (120.0, 4000.0),
-}
-_ACCEPT = {
-    1: 1.85,
-    2: 2.45,
-    3: 2.9,
-}  # mean accept length by drafts of MTP: sglang PR #11854, CloudMatrix384, H20 tiers
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +49,10 @@ class Conditions:
     load_tokens_per_s : output tokens per second per replica at which latencies were taken
     equal : all requests have exactly these lengths
     length_factor : mean length over the nominal one: InferenceX draws lengths from 0.8 to 1.0 of nominal
+    chunk, recv_interval, batch_wait, held_share : the server's settings, see ``accuracy.servers``
+    requests : of the whole run; ``inf`` where it has no end that counts
+    spread : standard deviation of the output lengths over their mean
+    weight_only : weights of few bits, arithmetic in 16
     die : fraction of the chip that one rank is (0.5 on a two-die package that is addressed by die)
     assumed : how blanks were read
     """
@@ -118,6 +92,12 @@ class Conditions:
     prefix_hit: float
     die: float
     recv_interval: float
+    batch_wait: float
+    chunk: float
+    held_share: float
+    requests: float
+    spread: float
+    weight_only: bool
     scenario: str
     source: str
     flags: tuple[str, ...] = ()
@@ -150,13 +130,38 @@ def read_conditions(row: Row) -> Conditions | Unanswered:
         return Unanswered(f"parallel layout {row.parallelism!r} cannot be read")
     tp, dp, ep, pp, replicas, devices, die = layout
     scenario = _scenario(row)
-    isl, osl = _lengths(row, model.id, assumed)
-    harness, concurrency, cap, rate, load = _load(row, notes, scenario, replicas, dp, assumed)
-    limits = _SERVER_LIMITS.get((model.id, scenario), (math.inf, math.inf))
-    if harness == "slo" and limits == (math.inf, math.inf):
+    lengths = _lengths(row, model.id, assumed)
+    isl, osl = lengths.isl, lengths.osl
+    load = read_load(row, scenario, replicas, dp, assumed)
+    dashboard = "inferencex" in notes or "inferencemax" in notes
+    runs = server(
+        Asked(
+            scope="dashboard" if dashboard else "perf-overview" if "perf-overview" in row.source else "any",
+            engine="mindie" if stack == "mindie" else engine,
+            release=version if version != "unstated" else "",
+            chip=chip.accelerator.id,
+            model=model.id,
+            format=str(fmt),
+            tp=tp * dp,
+            isl=isl,
+            osl=osl,
+            concurrency=load.concurrency,
+        )
+    )
+    if (
+        runs.attention_dp == 1
+        and model.model.n_experts
+        and dp == 1
+        and "ep unknown" in row.parallelism.lower()
+    ):
+        tp, dp, ep = 1, tp, tp
+        if dp > 1:
+            assumed.append(f"attention data parallel over {dp}, as the published script sets it")
+    load = with_places(load, runs, dp, scenario)
+    limits = mlperf_limits(model.id, scenario)
+    if load.harness == "slo" and limits == (math.inf, math.inf):
         limits = _stated_limits(notes)
     drafts, accept = _speculation(row)
-    dashboard = "inferencex" in notes or "inferencemax" in notes
     percentile = 99.0 if re.match(r"\s*p99\b", notes) else 50.0
     return Conditions(
         chip=chip,
@@ -178,22 +183,28 @@ def read_conditions(row: Row) -> Conditions | Unanswered:
         devices=devices,
         isl=isl,
         osl=osl,
-        concurrency=concurrency,
-        cap=cap,
-        rate_per_s=rate,
-        load_tokens_per_s=load,
+        concurrency=load.concurrency,
+        cap=load.cap,
+        rate_per_s=load.rate_per_s,
+        load_tokens_per_s=load.tokens_per_s,
         ttft_limit_ms=limits[0],
         tpot_limit_ms=limits[1],
         percentile=percentile,
         equal=not dashboard and "mlperf" not in notes and "vary" not in notes,
         length_factor=0.9 if dashboard else 1.0,
-        harness=harness,
+        harness=load.harness,
         metric=row.metric,
         drafts=drafts,
         accept=accept,
         prefix_hit=_prefix(notes),
         die=die,
-        recv_interval=10.0,
+        recv_interval=_or(runs.recv_interval, 1.0),
+        batch_wait=_or(runs.batch_wait, 0.0),
+        chunk=_or(runs.chunk, 8192.0),
+        held_share=_or(runs.held_share, 0.55),
+        requests=load.requests,
+        spread=lengths.spread if not dashboard else 0.06,
+        weight_only=_weight_only(row, chip, fmt),
         scenario=scenario,
         source=_source(row.source),
         assumed=tuple(assumed),
@@ -375,85 +386,43 @@ def _number(text: str) -> float | None:
     return value if value > 0 and math.isfinite(value) else None
 
 
-def _lengths(row: Row, model_id: str, assumed: list[str]) -> tuple[float, float]:
+def _lengths(row: Row, model_id: str, assumed: list[str]) -> Lengths:
     isl, osl = _number(row.isl), _number(row.osl)
-    words = row.isl.lower() + " " + row.osl.lower()
-    known = next((pair for name, pair in _DATASETS.items() if name in words), None)
+    known = data_set(f"{row.isl} {row.osl} {row.notes}") if isl is None or osl is None else None
     upper_in, upper_out = re.search(r"<=(\d+)", row.isl), re.search(r"<=(\d+)", row.osl)
     if isl is None and upper_in:
         isl = float(upper_in.group(1)) / 2
     if osl is None and upper_out:
         osl = float(upper_out.group(1)) / 2
-    default = known or (_LENGTHS.get(model_id) if "mlperf" in row.notes.lower() else None)
-    if default is None:
-        default = (1024.0, 128.0 if row.metric == "ttft_ms" else 512.0)
+    mlperf = mlperf_lengths(model_id) if "mlperf" in row.notes.lower() else None
+    usual = mlperf or known or UNSTATED
+    spread = 0.0 if mlperf is None and known is None and _number(row.osl) is not None else usual.spread
+    if row.metric == "ttft_ms" and known is None and mlperf is None:
+        usual = Lengths(usual.isl, 128.0, usual.spread)
     if isl is None:
-        isl = default[0]
+        isl = usual.isl
         assumed.append(f"input length read as {isl:g}")
     if osl is None:
-        osl = default[1]
+        osl = usual.osl
         if row.metric not in {"ttft_ms", "prefill_tokens_per_s_per_gpu"}:
             assumed.append(f"output length read as {osl:g}")
-    return max(isl, 1.0), max(osl, 1.0)
+    return Lengths(max(isl, 1.0), max(osl, 1.0), spread)
 
 
-def _load(
-    row: Row, notes: str, scenario: str, replicas: float, dp: int, assumed: list[str]
-) -> tuple[Harness, float, float, float, float]:
-    """Return harness, concurrency per replica, cap, request rate and token load per replica."""
-    text = row.concurrency_or_batch.lower()
-    inf, nan = math.inf, math.nan
-    cap = inf
-    found = re.search(r"max batch (\d+) per gpu/replica", text)
-    if found:
-        cap = float(found.group(1)) * dp
-    found = re.search(r"max_num_seqs (\d+)", text)
-    if found:
-        cap = float(found.group(1))
-    if row.metric == "prefill_tokens_per_s_per_gpu":
-        return "prefill", inf, cap, nan, nan
-    if row.metric == "decode_tokens_per_s_per_gpu":
-        number = re.match(r"(\d+)(/gpu)?$", text)
-        batch = (float(number.group(1)) * (dp if number.group(2) else 1.0)) if number else inf
-        return "decode", batch, cap, nan, nan
-    if scenario in {"server", "interactive"}:
-        load = re.search(r"at the submitted (?:server )?load \((\d+(?:\.\d+)?) tok/s total\)", notes)
-        if row.metric in {"ttft_ms", "tpot_ms"} and load:
-            return "load", inf, cap, nan, float(load.group(1)) / replicas
-        return "slo", inf, cap, nan, nan
-    if scenario == "offline":
-        return "offline", inf, cap, nan, nan
-    rate = re.search(r"(\d+(?:\.\d+)?)\s*req/s", text) or re.search(
-        r"(?:request )?rate (\d+(?:\.\d+)?)", text
+def _or(value: float, otherwise: float) -> float:
+    return otherwise if math.isnan(value) else value
+
+
+def _weight_only(row: Row, chip: ChipReading, fmt: NumberFormat) -> bool:
+    """Whether weights of few bits are computed in 16: W4A16 schemes, and FP8 on chips without FP8 arithmetic."""
+    text = f"{row.weight_dtype} {row.model}".lower()
+    if re.search(r"w\da8|nvfp4|mxfp4|\bfp4", text):
+        return False
+    if re.search(r"awq|gptq|w4a16|w8a16|weight[- ]only|int4|gguf|q4_|bnb|nf4|marlin", text):
+        return True
+    return (
+        "fp8" in text and fmt is not NumberFormat.FP8 and NumberFormat.FP8 not in chip.accelerator.dense_rate
     )
-    if rate:
-        return "rate", inf, cap, float(rate.group(1)) / replicas, nan
-    if "static batch" in notes or "batch_size requests at once" in notes:
-        number = re.match(r"(\d+)", text)
-        return "static", float(number.group(1)) if number else inf, cap, nan, nan
-    requests = re.match(r"(\d+) requests", text)
-    number = re.match(r"(\d+(?:\.\d+)?)(/gpu)?\b", text)
-    if requests:
-        return "offline", float(requests.group(1)) / replicas, cap, nan, nan
-    if "queued at once" in notes or "submitted at once" in notes or "offline" in notes:
-        own = float(number.group(1)) if number else inf
-        return "offline", own / replicas, cap, nan, nan
-    if text.startswith("max"):
-        return "offline", inf, cap, nan, nan
-    if number:
-        value = float(number.group(1)) * (dp if number.group(2) else 1.0)
-        return "closed", max(value / (1.0 if number.group(2) else replicas), 1.0), cap, nan, nan
-    if row.regime == "latency":
-        assumed.append("concurrency not stated: 1")
-        return "closed", 1.0, cap, nan, nan
-    if row.regime == "server_slo":
-        assumed.append("load not stated: the most that keeps TPOT at 50 ms")
-        return "slo", inf, cap, nan, nan
-    if row.metric in {"ttft_ms", "tpot_ms"}:
-        assumed.append("concurrency not stated: 32")
-        return "closed", 32.0, cap, nan, nan
-    assumed.append("concurrency not stated: as many as fit")
-    return "offline", inf, cap, nan, nan
 
 
 def _stated_limits(notes: str) -> tuple[float, float]:
@@ -473,7 +442,7 @@ def _speculation(row: Row) -> tuple[int, float]:
     else:
         return 0, 1.0
     accept = re.search(r"accept(?:ance)?(?: length)?\s*(?:~|of|=)?\s*(\d\.\d+)", text)
-    length = float(accept.group(1)) if accept and float(accept.group(1)) > 1 else _ACCEPT.get(drafts, 1.0)
+    length = float(accept.group(1)) if accept and float(accept.group(1)) > 1 else accept_length(drafts)
     return drafts, length
 
 

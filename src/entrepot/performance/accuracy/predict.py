@@ -59,6 +59,12 @@ def point_of(c: Conditions) -> Point:
         scale=c.model.scale,
         die=c.die,
         recv_interval=c.recv_interval,
+        batch_wait=c.batch_wait,
+        chunk=c.chunk,
+        held_share=c.held_share,
+        requests=c.requests,
+        spread=c.spread,
+        weight_only=c.weight_only,
     )
 
 

@@ -50,6 +50,9 @@ ENGINE_FIELDS = {
     "ttft_burst_exponent": 0.1,
     "offline_interference": 0.3,
     "drift_per_year": 0.7,
+    "ttft_poll": 0.5,
+    "frontend_request_ms": 0.8,
+    "frontend_token_us": 0.8,
 }
 STEP_FIELDS = {
     "moe_layer_factor": 0.3,

@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 Mask = NDArray[np.bool_]
-TAUGHT = {"closed", "offline", "static", "prefill", "decode", "load", "rate"}
+TAUGHT = {"closed", "burst", "offline", "static", "prefill", "decode", "load", "rate"}
 _KIND_OF = {
     "ttft_ms": "ttft_s",
     "tpot_ms": "tpot_s",
@@ -100,7 +100,7 @@ def key_of(c: Conditions, arch: str) -> Key:
 
 def family(harness: str) -> str:
     """Harnesses that share offsets: a closed loop and arrivals at a rate; all queued at once; the others by name."""
-    return {"rate": "closed", "static": "static"}.get(harness, harness)
+    return {"rate": "closed", "burst": "closed", "static": "static"}.get(harness, harness)
 
 
 def load(rows: Sequence[Row]) -> Material:
@@ -210,7 +210,7 @@ def predict(m: Material, model: Model, found: Answers | None = None) -> F64:
             ttft = at.ttft_s[k] * np.exp(offset(model.offsets, key, "ttft_s"))
             tpot = at.tpot_s[k] * np.exp(offset(model.offsets, key, "tpot_s"))
             osl = max(c.osl * c.length_factor, 1.0)
-            times = at.batch[k] * osl / (ttft + (osl - 1) * tpot)
+            times = at.in_system[k] * osl / (ttft + (osl - 1) * tpot)
             rate = times * (1 + c.isl / c.osl) if kind == "total_per_s" else times
             taught = any(("harness", key.at("harness"), t) in model.offsets for t in ("tpot_s", "ttft_s"))
             out[i] = np.log(rate) if taught else out[i] + own

@@ -1,0 +1,203 @@
+"""Does what a benchmark sees follow from the way in which it sends its requests?"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.performance.simulation import Served, serve
+from tests.performance.test_accuracy import row
+
+from entrepot import catalogue
+from entrepot.catalogue.records import NumberFormat
+from entrepot.performance import Layout, Slo, Workload
+from entrepot.performance.accuracy.conditions import Conditions, read_conditions
+from entrepot.performance.accuracy.readings import data_set, mlperf_limits
+from entrepot.performance.accuracy.servers import Asked, server
+from entrepot.performance.accuracy.servers import settings as server_settings
+from entrepot.performance.harness import drained
+from entrepot.performance.operating import setting_at
+from entrepot.performance.points import Answers, Point, answers, points
+from entrepot.performance.steady import closed_loop, front_wait
+
+H200 = catalogue.accelerator("nvidia-h200-sxm-141gb")
+QWEN = catalogue.model("qwen3-32b")
+POINT = Point(H200, QWEN, NumberFormat.FP8, 16, "vllm", 1, 1, 1, 1, 1024.0, 256.0)
+
+
+def asked(*given: Point) -> Answers:
+    """Return what points answer."""
+    return answers(points(list(given)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    isl=st.integers(16, 8000),
+    osl=st.integers(8, 2000),
+    engine=st.sampled_from(["vllm", "sglang", "trtllm"]),
+    cap=st.sampled_from([math.inf, 8.0, 64.0]),
+)
+def test_a_closed_loop_obeys_littles_law_and_never_loses_by_a_queue(
+    isl: int, osl: int, engine: str, cap: float
+) -> None:
+    """Beyond what fits the rate stands still, TTFT holds the queue, and C = rate x time in the system at every C."""
+    many = [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 8192.0]
+    base = replace(POINT, isl=float(isl), osl=float(osl), engine=engine, cap=cap)
+    found = asked(*[replace(base, concurrency=c) for c in many])
+    life = found.ttft_s + (osl - 1) * found.tpot_s
+    assert found.output_per_s * life / osl == pytest.approx(np.array(many), rel=1e-9)
+    assert found.in_system == pytest.approx(np.array(many), rel=1e-9)
+    full = found.batch < np.array(many) - 1e-9
+    assert np.all(np.diff(found.output_per_s[full]) >= -1e-9 * found.output_per_s[full][1:])
+    assert np.all(np.diff(found.ttft_s) >= -1e-9)
+
+
+@settings(max_examples=50, deadline=None)
+@given(service=st.floats(1e-4, 0.1), inside=st.floats(0.01, 100.0), many=st.floats(1.0, 5000.0))
+def test_the_front_end_stays_within_the_bounds_of_a_closed_queue(
+    service: float, inside: float, many: float
+) -> None:
+    """No request passes faster than its own service, none waits for more than all others; the rate is at most 1/service."""
+    waited = float(front_wait(service, np.array([many]), np.array([inside]))[0])
+    assert service * (1 - 1e-9) <= waited <= service * many * (1 + 1e-9)
+    assert many / (waited + inside) <= 1 / service * (1 + 1e-9)
+
+
+def run_step_by_step(sent: int, places: int, isl: int, osl: int) -> tuple[Served, float, float, float, float]:
+    """Return a burst run by a scheduler, its duration, and the closed form's TTFT, TPOT and rate."""
+    work = Workload(
+        "burst", QWEN.id, np.array([float(isl)]), np.array([float(osl)]), np.ones(1), Slo(None, None)
+    )
+    setting = setting_at(work, H200, QWEN, Layout(NumberFormat.FP8, 16, 1, 1, 1, places))
+    at = setting.columns.with_(
+        interference=1.0,
+        ttft_constant_s=0.0,
+        ttft_prefill=1.0,
+        ttft_steps=0.5,
+        front_request_s=0.0,
+        front_token_s=0.0,
+    )
+    inside = np.array([[float(min(sent, places))]])
+    loop = closed_loop(at, inside)
+    run = drained(at, loop, np.array([[float(places)]]), np.array([[float(sent)]]), np.zeros((1, 1)))
+    step = np.concatenate([[0.0], closed_loop(at, np.arange(1.0, places + 1)[None, :]).per_token[0]])
+    ran = serve(
+        np.zeros(sent),
+        np.full(sent, isl),
+        np.full(sent, osl),
+        step=step,
+        per_prompt_token=float(loop.prompt[0, 0]) / isl,
+        chunk=int(at.chunk),
+        slots=places,
+    )
+    lasts = float((ran.ttft + ran.tpot * (osl - 1)).max())
+    return ran, lasts, float(run.ttft[0, 0]), float(run.tpot[0, 0]), float(run.output_per_s[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("sent", "places", "isl", "osl"),
+    [
+        (16, 64, 512, 256),
+        (64, 64, 1024, 256),
+        (256, 64, 512, 256),
+        (1000, 128, 1024, 128),
+        (500, 64, 200, 200),
+    ],
+)
+def test_a_burst_agrees_with_a_replica_run_step_by_step(sent: int, places: int, isl: int, osl: int) -> None:
+    """All prompts at one moment, with places for all or for some: TTFT, TPOT and rate within 30 % of the scheduler's."""
+    ran, lasts, ttft, tpot, rate = run_step_by_step(sent, places, isl, osl)
+    assert ttft == pytest.approx(float(ran.ttft.mean()), rel=0.3)
+    assert tpot == pytest.approx(float(ran.tpot.mean()), rel=0.3)
+    assert rate == pytest.approx(sent * osl / lasts, rel=0.3)
+
+
+def test_a_scheduler_that_looks_rarely_waits_longer() -> None:
+    """SGLang's receive interval and TensorRT-LLM's batch wait are steps that a prompt waits: TTFT alone feels them."""
+    often, rarely = asked(
+        replace(POINT, concurrency=32.0, engine="sglang"),
+        replace(POINT, concurrency=32.0, engine="sglang", recv_interval=30.0),
+    ).ttft_s
+    assert rarely > often
+
+
+def test_weights_of_few_bits_alone_do_not_speed_up_arithmetic() -> None:
+    """W4A16: decode reads fewer bytes, prefill computes in 16 bits."""
+    four = replace(
+        POINT, weight_format=NumberFormat.FP4, accelerator=catalogue.accelerator("nvidia-b200-sxm-180gb")
+    )
+    computed, held = asked(four, replace(four, weight_only=True)).prefill_per_s
+    assert held < computed
+
+
+def read(**cells: str) -> Conditions:
+    """Return the conditions of a row that can be read."""
+    found = read_conditions(row(**cells))
+    assert isinstance(found, Conditions)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("cell", "notes", "harness", "many"),
+    [
+        ("64", "", "closed", 64),
+        ("64", "closed loop, request rate inf, max_concurrency 64", "closed", 64),
+        ("1000 prompts", "", "burst", 1000),
+        ("num-prompts 500", "", "burst", 500),
+        ("num_prompts=500", "max-concurrency 100", "closed", 100),
+        ("200", "request rate inf", "burst", 200),
+        ("200", "all at once", "burst", 200),
+        ("1500 requests, max_num_seqs 256", "", "offline", 1500),
+        ("16 req/s", "", "rate", math.inf),
+        ("100 prompts, rate 10", "", "rate", math.inf),
+        ("C=32", "", "closed", 32),
+        ("", "", "closed", 1),
+        ("as many as possible", "", "closed", 1),
+    ],
+)
+def test_a_load_is_read_as_it_is_meant(cell: str, notes: str, harness: str, many: float) -> None:
+    """Concurrency, a burst of prompts, a rate: three different experiments that one number may stand for."""
+    found = read(concurrency_or_batch=cell, notes=notes)
+    assert (found.harness, found.concurrency) == (harness, many)
+
+
+def test_a_server_has_the_settings_of_its_release() -> None:
+    """VLLM's bound on the batch grew on large chips; SGLang looks at its queue each step unless a script says otherwise."""
+    assert read(engine="vllm 0.6.3").cap == 256
+    assert read(engine="vllm 0.11.0").cap == 1024
+    assert read(engine="vllm 0.11.0", accelerator="A100-SXM-80GB").cap == 256
+    assert read(engine="sglang 0.5.3").recv_interval == 1
+    dashboard = {
+        "engine": "sglang 0.5.9",
+        "accelerator": "B200-SXM-180GB",
+        "model": "DeepSeek-R1",
+        "parallelism": "TP8",
+        "n_accelerators": "8",
+    }
+    told = read(**dashboard, notes="InferenceX(InferenceMAX) dump", concurrency_or_batch="64")
+    assert (told.recv_interval, told.chunk) == (30, 32768)
+    assert read(engine="TensorRT-LLM 1.0").held_share == 1
+
+
+def test_every_setting_names_its_source_and_a_known_field() -> None:
+    """A line of the data file that nothing reads, or that nobody vouches for, is a slip."""
+    names = {f for f in Asked.__dataclass_fields__ if f != "release"}
+    for line in server_settings():
+        assert line.setting in server(Asked("any", "vllm", "", "", "", "", 1, 1, 1, 1)).__dataclass_fields__
+        assert len(line.source) > 10
+        re.compile(line.where["chip"])
+        assert {"scope", "engine", "chip", "model", "format", "tp", "isl", "osl"} <= names | set(line.where)
+
+
+def test_published_lengths_and_limits_are_found_by_name() -> None:
+    """ShareGPT as vllm bench serve draws it; MLPerf's limit on Llama-2-70B."""
+    found = data_set("ShareGPT_V3_unfiltered")
+    assert found is not None
+    assert (found.isl, found.osl) == (217.0, 200.0)
+    assert mlperf_limits("llama-2-70b", "server") == (2000.0, 200.0)
+    assert mlperf_limits("llama-2-70b", "offline") == (math.inf, math.inf)
