@@ -192,12 +192,11 @@ PHASES: list[Case] = [
         2749.0,
     ),
     # DeepSeek open-infra-index day 6 (4,026 prefill of cache misses; 1,850 decode) and profile-data (7,839; 2,324), H800.
-    # No source states the FP8 rate of the H800; INT8 has the same figure on Hopper.
     (
         "H800 V3 prefill",
         "nvidia-h800-sxm5-80gb",
         "deepseek-v3",
-        "int8",
+        "fp8",
         (1, 32, 32),
         128,
         4096,
@@ -209,7 +208,7 @@ PHASES: list[Case] = [
         "H800 V3 decode",
         "nvidia-h800-sxm5-80gb",
         "deepseek-v3",
-        "int8",
+        "fp8",
         (1, 128, 128),
         16384,
         4096,

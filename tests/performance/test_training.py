@@ -323,7 +323,7 @@ def test_fsdp_over_a_slow_link_waits_for_the_link() -> None:
 
 def test_a_model_known_by_its_size_alone_is_refused() -> None:
     """A step depends on layers and widths: a size is not a shape."""
-    row = {**ROWS[0], "model": "GPT-462B (weak scaling)"}
+    row = {**ROWS[0], "model": "Nobody-13B"}
     answer = predict_row(row)
     assert isinstance(answer, str)
     assert "only its size" in answer

@@ -15,6 +15,7 @@ from entrepot import api, catalogue, performance
 from entrepot.cli import main
 from entrepot.errors import InputError, MissingFact
 from entrepot.performance import Layout, PriceRange, Slo, Workload
+from entrepot.performance.offsets import calibrated, key_of_cell
 
 ONE = np.array([1.0])
 QWEN = catalogue.model("qwen3-32b")
@@ -198,8 +199,23 @@ def test_a_slip_gets_one_sentence(
 
 
 def test_processes_change_nothing_but_the_time() -> None:
-    """Two processes give the table that one gives."""
-    chips = [H20, H200]
-    assert performance.rates([CHAT], chips, {QWEN.id: QWEN}, processes=2).equals(
-        performance.rates([CHAT], chips, {QWEN.id: QWEN})
-    )
+    """Two processes give the table that one gives, and a calibration by own runs reaches them both."""
+    chips, models = [H20, H200], {QWEN.id: QWEN}
+    plain = performance.rates([CHAT], chips, models)
+    own = {
+        (
+            "cell",
+            key_of_cell(c.id, c.architecture or "", QWEN.id, performance.DEFAULT_ENGINE, fmt).at("cell"),
+            "tpot_s",
+        ): (
+            0.7,
+            40,
+        )
+        for c in chips
+        for fmt in ("fp8", "bf16")
+    }
+    with calibrated(own):
+        alone = performance.rates([CHAT], chips, models)
+        both = performance.rates([CHAT], chips, models, processes=2)
+    assert both.equals(alone)
+    assert not alone.equals(plain)

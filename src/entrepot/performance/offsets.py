@@ -25,7 +25,9 @@ __all__ = [
     "METRICS",
     "Key",
     "Offsets",
+    "calibrate",
     "calibrated",
+    "calibration",
     "key_of_cell",
     "learn",
     "merged",
@@ -156,6 +158,16 @@ def calibrated(own: Offsets | None) -> Iterator[None]:
         yield
     finally:
         _CALIBRATION.reset(token)
+
+
+def calibration() -> Offsets | None:
+    """Return the offsets of a user's own runs that are in force; ``None`` outside ``calibrated``."""
+    return _CALIBRATION.get()
+
+
+def calibrate(own: Offsets | None) -> None:
+    """Let all estimates of this process from now on rest on a user's own runs: for worker processes, as they start."""
+    _CALIBRATION.set(own)
 
 
 def own_cell(key: Key) -> bool:

@@ -18,6 +18,7 @@ import polars as pl
 from entrepot.catalogue.records import Accelerator, Model
 from entrepot.errors import NotFound
 from entrepot.performance.estimate import DEFAULT_ENGINE, estimate_many
+from entrepot.performance.offsets import calibrate, calibration
 from entrepot.performance.records import Estimate, Speculation, Workload
 
 __all__ = ["RATES_SCHEMA", "rates"]
@@ -63,7 +64,7 @@ def rates(
     models : by id; every ``workload.model`` must be there
     kv_bits, engine, devices_max, speculation, pools : as in ``estimate``
     processes : over how many to spread the pairs of chip and model; worth it from some hundred pairs on. A calibration by own
-        runs reaches this process only
+        runs (``offsets.calibrated``) reaches them all
 
     Returns
     -------
@@ -137,8 +138,11 @@ def _estimates(pairs: Sequence[_Pair], processes: int) -> list[list[Estimate]]:
     if processes <= 1:
         return [_of_pair(pair) for pair in pairs]
     sent = [replace(pair, accelerator=_plain(pair.accelerator)) for pair in pairs]
-    # spawned, not forked: Polars holds threads, which a fork would leave locked
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    # spawned, not forked: Polars holds threads, which a fork would leave locked; what is set in a context is not inherited
+    pool_ = ProcessPoolExecutor(
+        processes, mp_context=get_context("spawn"), initializer=calibrate, initargs=(calibration(),)
+    )
+    with pool_ as pool:
         return list(pool.map(_of_pair, sent, chunksize=32))
 
 

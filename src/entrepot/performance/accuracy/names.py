@@ -28,9 +28,18 @@ _DEFAULTS = {  # where a name leaves the bin open
     "910b": "huawei-ascend-910b3",
     "310p": "huawei-atlas-300i-duo-96gb",
     "h20": "nvidia-h20-sxm-96gb",
+    "h100": "nvidia-h100-sxm5-80gb",
     "a100": "nvidia-a100-sxm4-80gb",
     "gaudi3": "intel-gaudi3-oam",
 }
+
+
+_VENDORS = {  # words that name a vendor or its family: a designation of another vendor is not meant
+    "nvidia": "NVIDIA", "geforce": "NVIDIA", "tesla": "NVIDIA", "rtx": "NVIDIA", "rubin": "NVIDIA", "vera": "NVIDIA",
+    "amd": "AMD", "instinct": "AMD", "radeon": "AMD", "intel": "Intel", "gaudi": "Intel", "huawei": "Huawei",
+    "ascend": "Huawei", "atlas": "Huawei", "google": "Google", "tpu": "Google", "aws": "Amazon", "trainium": "Amazon",
+    "metax": "MetaX", "cambricon": "Cambricon", "hygon": "Hygon", "biren": "Biren", "kunlun": "Baidu", "apple": "Apple",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,8 @@ def _split(name: str) -> list[str]:
     text = name.lower().replace("atlas 800 a3", "").replace("atlas 800 a2", "")
     text = re.sub(r"\b(rtx|gtx|bi)[\s-]*(v?\d)", r"\1 \2", text)
     text = re.sub(r"\b(mi)[\s-]+(\d)", r"\1\2", text)
-    text = re.sub(r"\b(gaudi)[\s-]+(\d)", r"\1\2", text)
+    text = re.sub(r"\b(gaudi|trainium|inferentia)[\s-]*(\d)", r"\1\2", text)
+    text = re.sub(r"(?<![\w-])(\d+\s*x|x\s*\d+)\b", " ", text)  # 8x, x8: how many, not which
     text = re.sub(r"(\d)\s*gb\b", r"\1gb", text)
     return re.findall(r"[a-z0-9.]+", text)
 
@@ -77,13 +87,19 @@ def read_chip(name: str) -> ChipReading | None:
     words = _split(name)
     memory = next((float(w[:-2]) for w in words if re.fullmatch(r"\d+(\.\d+)?gb", w)), None)
     forms = [re.sub(r"\d+$", "", w) for w in words if re.sub(r"\d+$", "", w) in _FORMS]
+    vendors = {_VENDORS[w] for w in words if w in _VENDORS}
     best: list[tuple[float, str]] = []
     for id_, own in _chips().items():
+        if vendors and not any(_same(catalogue.accelerator(id_).vendor, v) for v in vendors):
+            continue
         score = _score(words, own, memory, forms, id_)
         if score > 0:
             best.append((score, id_))
     if not best:
         return None
+    whole = [(score, id_) for score, id_ in best if _filled(catalogue.accelerator(id_), ()) is not None]
+    if whole and max(whole)[0] >= max(best)[0] - 1e-9:  # of equals, one that has its figures
+        best = whole
     best.sort(key=lambda pair: (-pair[0], pair[1]))
     core = next((w for w in words if w in _DEFAULTS), None)
     top = [id_ for score, id_ in best if score >= best[0][0] - 1e-9]
@@ -97,13 +113,25 @@ def read_chip(name: str) -> ChipReading | None:
         and not set(forms) - {"sxm", "oam", "duo"}
     ):
         chosen = _DEFAULTS[core]
-    if len(top) > 1 or chosen not in top:
+    rack = next((w for w in words if re.fullmatch(r"nvl\d+", w)), None)
+    if len(top) > 1 or chosen not in top or (rack is not None and rack not in chosen):
         assumed = (f"accelerator {name!r} read as {chosen}",)
     chip = catalogue.accelerator(chosen)
-    if memory is not None and chip.memory_gb is not None and abs(memory / float(chip.memory_gb) - 1) > 0.05:
+    if memory is not None and chip.memory_gb is not None and memory > 2.1 * float(chip.memory_gb):
+        assumed = (*assumed, f"{memory:g} GB is not the device's memory: {chip.memory_gb} GB")
+    elif memory is not None and chip.memory_gb is not None and abs(memory / float(chip.memory_gb) - 1) > 0.05:
         chip = replace(chip, memory_gb=Decimal(str(memory)))
         assumed = (*assumed, f"memory of {chosen} taken from the row: {memory:g} GB")
     return _filled(chip, assumed)
+
+
+def _edition(word: str, designation: str) -> bool:
+    """Whether a word is a designation and one more letter: A100X is not an A100, MI300A not an MI300."""
+    return re.fullmatch(r"[a-z]", word[len(designation) :]) is not None
+
+
+def _same(vendor: str, word: str) -> bool:
+    return word.lower() in vendor.lower() or vendor.lower() in word.lower()
 
 
 def _score(words: list[str], own: frozenset[str], memory: float | None, forms: list[str], id_: str) -> float:
@@ -134,7 +162,7 @@ def _score(words: list[str], own: frozenset[str], memory: float | None, forms: l
             o.startswith(w) and not (w[-1].isdigit() and o[len(w)].isdigit()) for o in own if len(o) > len(w)
         ):
             score += 6
-        elif any(w.startswith(o) and len(o) >= 4 and re.search(r"\d", o) for o in own):
+        elif any(w.startswith(o) and len(o) >= 4 and re.search(r"\d", o) and not _edition(w, o) for o in own):
             score += 4
     if score <= 0:
         return 0.0
@@ -207,7 +235,7 @@ def _kin(chip: Accelerator) -> Accelerator | None:
     near = [c for c in others if c.id.startswith(start)] or [
         c for c in others if c.id[: len(start) - 1] == start[:-1]
     ]
-    return min(near or others, key=lambda c: c.id) if near or (others and len(others) < 4) else None
+    return min(near, key=lambda c: c.id) if near else None
 
 
 # --- models ----------------------------------------------------------------------------------------------------------
@@ -246,12 +274,14 @@ def _extra() -> dict[str, Model]:
             total_params_b=None,
             active_params_b=None,
             full_layers=number["layers"],
-            first_dense_layers=0 if moe else None,
+            first_dense_layers=(number["first_dense_layers"] or 0) if moe else None,
+            attention="mla" if number["kv_lora_rank"] else blank.attention,
+            attention_kind="mla" if number["kv_lora_rank"] else blank.attention_kind,
             tied_embeddings=r["tied_embeddings"] == "yes",
             native_dtype="bf16",
             source=r["source"],
             note="",
-            **cast("dict[str, Any]", number),
+            **cast("dict[str, Any]", {k: v for k, v in number.items() if k != "first_dense_layers"}),
         )
     return out
 
@@ -259,11 +289,49 @@ def _extra() -> dict[str, Model]:
 @cache
 def read_model(name: str) -> ModelReading | None:
     """Return the model that a row means; ``None`` where nothing in the name says how large it is."""
-    for words in _readings(name):
+    readings = _readings(name)
+    for words in readings:
         known = _known(words)
         if known is not None:
             return known
+    for words in readings:
+        base = _base(words)
+        if base is not None:
+            return base
     return _by_size(name)
+
+
+_OTHER_SIZE = frozenset(
+    {"lite", "mini", "tiny", "small", "nano", "air"}
+)  # name a model of the family that is another
+
+
+def _base(words: tuple[str, ...]) -> ModelReading | None:
+    """Return the model that a fine-tune names: all of its words in their order, its size among them."""
+    best: tuple[int, str] | None = None
+    names = [(words_, target) for words_, target in _aliases().items()]
+    names += [(tuple(re.findall(r"[a-z0-9.]+", id_)), id_) for id_ in (*catalogue.models(), *_extra())]
+    for own, target in names:
+        rest = iter(words)
+        if not any(re.fullmatch(r"\d+(\.\d+)?b", w) for w in own) or not all(w in rest for w in own):
+            continue
+        others = [w for w in words if w not in own]
+        if any(w in _OTHER_SIZE or re.fullmatch(r"\d+(\.\d+)?b|a\d+(\.\d+)?b", w) for w in others):
+            continue
+        if best is None or len(own) > best[0]:
+            best = (len(own), target)
+    if best is None:
+        return None
+    found = _reading(best[1], None)
+    if found is None:
+        return None
+    return replace(
+        found,
+        assumed=(
+            *found.assumed,
+            f"model {' '.join(words)!r} read as {found.id}, which its name says it is built on",
+        ),
+    )
 
 
 def _readings(name: str) -> list[tuple[str, ...]]:
@@ -296,7 +364,7 @@ def _known(words: tuple[str, ...]) -> ModelReading | None:
         ):
             return _reading(id_, None)
     for length in range(len(words) - 1, 1, -1):  # a longer name that begins with one that is known
-        if words[:length] in aliases:
+        if words[:length] in aliases and not _OTHER_SIZE & set(words[length:]):
             return _reading(aliases[words[:length]], " ".join(words))
     return None
 
@@ -350,6 +418,8 @@ def _by_size(name: str) -> ModelReading | None:
         part = float(active.group(1)) if active else size
     else:
         return None
+    if active is None and not experts and (size >= 450 or re.search(r"\bmoe\b", text)):
+        return None  # a mixture whose name does not say how much of it a token visits
     found = _nearest(size, min(part, size))
     if found is None:
         return None
