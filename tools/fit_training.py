@@ -213,7 +213,7 @@ def coverage(e: np.ndarray, keys: list[str]) -> float:
 def write(found: TrainingConstants, factors: dict[str, tuple[float, float]], data: Data) -> None:
     """Write the data files."""
     source = (
-        f"python tools/fit_training.py: {len(data.rows)} published rows (llm-foundry@8c8dd48; Megatron-Bridge @067f987, releases "
+        f"python tools/fit_training.py: fit of {len(data.rows)} published rows (llm-foundry@8c8dd48; Megatron-Bridge @067f987, releases "
         "25.09 to 26.08; Megatron-LM; FlagScale; InternEvo); left out by model, chip and source in docs/performance-serving.md"
     )
     path = DATA / "training.toml"
@@ -224,14 +224,14 @@ def write(found: TrainingConstants, factors: dict[str, tuple[float, float]], dat
         "",
         "[training]",
     ]
-    for name, (_, _, why) in BEGIN.items():
+    for name, (start, _, why) in BEGIN.items():
         lines.append(
-            f'{name} = {{ value = {getattr(found, name):.3g}, kind = "fitted", source = "{why}; {source}" }}'
+            f'{name} = {{ value = {getattr(found, name):.3g}, kind = "fitted", source = "{why}; started from {start:g}; {source}" }}'
         )
     lines += ["", "[interval]"]
     for name, (factor, held) in factors.items():
         lines.append(
-            f'{name} = {{ value = {factor:.3g}, kind = "fitted", source = "split conformal, 90 %, of what was left out; factors '
+            f'{name} = {{ value = {factor:.3g}, kind = "measured", source = "split conformal, 90 %, of what was left out; factors '
             f'from the other keys hold {held:.1%}; python tools/fit_training.py" }}'
         )
     path.write_text("\n".join(lines) + "\n\n[memory]" + memory, encoding="utf-8")

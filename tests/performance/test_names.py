@@ -173,6 +173,6 @@ def test_every_row_of_a_strange_file_is_answered_or_refused_with_a_reason(tmp_pa
     assert all(j.reason or (j.predicted > 0 and j.predicted < 1e9) for j in judged)
     answered = [j for j in judged if not j.reason]
     assert len(answered) >= n / 3
-    for j in judged:
-        if j.row.accelerator in {"?", "A10G"}:
-            assert j.reason
+    for one in judged:
+        if one.row.accelerator in {"?", "A10G"}:
+            assert one.reason
