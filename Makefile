@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check format lint types imports docs bench accuracy calibrate lock clean
+.PHONY: help setup setup-dev demo test check format lint types imports docs bench accuracy calibrate leading lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -80,6 +80,12 @@ SILICON ?= .aic/silicon_sample.path
 	@$(AIC) -c 'import importlib.util as u, pathlib as p; print(p.Path(u.find_spec("aiconfigurator_core").origin).parent / "systems" / "silicon_sample.csv")' > $@
 calibrate: setup $(SILICON)  ## fit the performance model again and write its data files (4 minutes)
 	$(BIN)/python -m entrepot.performance.calibration $(if $(SILICON),--silicon "$$(cat $(SILICON))")
+
+# Beside the leading open tool, in an environment of its own; never a dependency.
+leading: setup-dev $(UV)  ## install aiconfigurator beside, and print its speed and errors beside ours (6 minutes)
+	$(UV) venv --quiet --allow-existing --python $(PY) .aic/leading
+	$(UV) pip install --quiet --python .aic/leading/bin/python --only-binary :all: aiconfigurator==0.12.0
+	$(BIN)/python -m bench leading
 
 LOCK := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate
 lock: $(UV)  ## resolve the dependencies again and pin them

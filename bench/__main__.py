@@ -6,11 +6,12 @@ import platform
 import sys
 import time
 
-from bench import controls, lease, ledger, market, performance
+from bench import controls, leading, lease, ledger, market, performance
 
 _ALL = {
     "controls": controls.run,
     "performance": performance.run,
+    "leading": leading.run,
     "market": market.run,
     "lease": lease.run,
     "ledger": ledger.run,

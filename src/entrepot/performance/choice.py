@@ -179,11 +179,12 @@ def _why(found: Search, best: Option, second: Option, share: float) -> str:
         worst = max(theirs, key=lambda kind: theirs[kind] - mine[kind])
         if theirs[worst] > 1.02 * mine[worst]:
             more = theirs[worst] / mine[worst] if mine[worst] else np.inf
-            said.append(
-                f"{worst} costs {more:.2g} times as much per request"
-                if np.isfinite(more)
-                else f"{worst} comes on top"
-            )
+            if not np.isfinite(more):
+                said.append(f"{worst} comes on top")
+            elif more < 2:
+                said.append(f"{worst} costs {more - 1:.0%} more per request")
+            else:
+                said.append(f"{worst} costs {more:.2g} times as much per request")
     else:
         pooled = (
             "shares each device between prefill and decode"

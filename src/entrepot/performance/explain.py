@@ -22,7 +22,10 @@ from entrepot.performance.step import Part, Setting, total
 __all__ = ["explain", "rests_on", "roofline"]
 
 _AT_16_BITS: Final = frozenset({"attention", "window attention", "linear attention", "LM head"})
-_DECADES: Final = (0.1, 10_000.0)  # intensities between which the roof is drawn, FLOP/byte
+_DECADES: Final = (
+    1.0,
+    10_000.0,
+)  # FLOP/byte between which the roof is drawn at least; further where a phase lies further
 
 
 def explain(
@@ -179,20 +182,25 @@ def roofline(
         raise MissingFact(f"no source read states the memory bandwidth of {accelerator.id}")
     bandwidth = float(accelerator.memory_bw_gb_s) * 1e9
     shown = [fmt for fmt in accelerator.dense_rate if fmt.bits <= 16] if formats is None else list(formats)
+    phases = (
+        []
+        if model is None or workload is None
+        else _phases(accelerator, model, workload, engine, pools=pools)
+    )
+    far = max([_DECADES[1], *(2 * intensity for _, _, intensity, _ in phases)])
     rows: list[tuple[str, str, float, float]] = []
     for fmt in shown:
         if fmt not in accelerator.dense_rate:
             raise MissingFact(f"no source read states the {fmt} rate of {accelerator.id}")
         peak = float(accelerator.dense_rate[fmt])
         ridge = peak * TERA / bandwidth
-        low, high = min(_DECADES[0], ridge), max(_DECADES[1], ridge)
+        low, high = min(_DECADES[0], ridge), max(far, ridge)
         rows += [
             ("roof", str(fmt), low, low * bandwidth / TERA),
             ("ridge", str(fmt), ridge, peak),
             ("roof", str(fmt), high, peak),
         ]
-    if model is not None and workload is not None:
-        rows += _phases(accelerator, model, workload, engine, pools=pools)
+    rows += phases
     return pl.DataFrame(rows, schema=["kind", "label", "intensity_flop_per_byte", "tflop_s"], orient="row")
 
 

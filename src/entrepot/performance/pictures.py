@@ -199,7 +199,7 @@ h1{font-size:1.5rem;line-height:1.2;margin:0 0 .4rem}p{margin:.3rem 0 1rem;color
 figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.6rem;overflow-x:auto}
 svg{display:block;width:100%;min-width:34rem;height:auto}
 .table{overflow-x:auto;margin-top:1.4rem}table{border-collapse:collapse;width:100%;font-size:.85rem}
-th,td{padding:.25rem .6rem;border-bottom:1px solid var(--line);text-align:left;white-space:nowrap}td.n,th.n{text-align:right;white-space:nowrap}
+th,td{padding:.25rem .6rem;border-bottom:1px solid var(--line);text-align:left;white-space:nowrap}td.n,th.n{text-align:right}th,th.n{white-space:normal;vertical-align:bottom}
 """
 
 
