@@ -23,7 +23,7 @@ from entrepot.performance.accuracy.readings import (
     mlperf_limits,
 )
 from entrepot.performance.accuracy.rows import METRICS, Row
-from entrepot.performance.accuracy.servers import Asked, server
+from entrepot.performance.accuracy.servers import Asked, Server, server
 from entrepot.performance.chip import native_format
 
 __all__ = ["Conditions", "Harness", "Unanswered", "read_conditions"]
@@ -124,7 +124,6 @@ def read_conditions(row: Row) -> Conditions | Unanswered:
     stack, engine, version = _engine(row)
     fmt, said = _format(row, model, chip)
     assumed += said
-    kv_bits, kv_held = _kv(row, fmt, engine)
     layout = _layout(row, model, chip, assumed)
     if layout is None:
         return Unanswered(f"parallel layout {row.parallelism!r} cannot be read")
@@ -161,6 +160,7 @@ def read_conditions(row: Row) -> Conditions | Unanswered:
     limits = mlperf_limits(model.id, scenario)
     if load.harness == "slo" and limits == (math.inf, math.inf):
         limits = _stated_limits(notes)
+    kv_bits, kv_held = _kv(row, fmt, engine, runs)
     drafts, accept = _speculation(row)
     percentile = 99.0 if re.match(r"\s*p99\b", notes) else 50.0
     return Conditions(
@@ -277,11 +277,11 @@ def _format(row: Row, model: ModelReading, chip: ChipReading) -> tuple[NumberFor
     return NumberFormat.BF16, said
 
 
-def _kv(row: Row, fmt: NumberFormat, engine: str) -> tuple[int, int]:
+def _kv(row: Row, fmt: NumberFormat, engine: str, runs: Server) -> tuple[int, int]:
     """Return the bits of the cache as it is read and as it is held.
 
-    Where blank: NVIDIA's FP8 and FP4 checkpoints for TensorRT-LLM carry an FP8 cache. Dashboard runs do so too, but read it
-    no faster than 16 bits: their cache counts 8 bits for room and 16 for time.
+    Where blank, the server's settings say how wide it is held. TensorRT-LLM's own tables read 8 bits; other runs read their
+    narrow caches no faster than 16 bits: they count 8 bits for room and 16 for time.
     """
     text = row.kv_dtype.lower()
     if "fp8" in text or "int8" in text or "c8" in row.model.lower():
@@ -291,11 +291,7 @@ def _kv(row: Row, fmt: NumberFormat, engine: str) -> tuple[int, int]:
     narrow = fmt in {NumberFormat.FP8, NumberFormat.FP4}
     if narrow and engine == "trtllm" and "tensorrt" in row.engine.lower():
         return 8, 8
-    return (
-        (16, 8)
-        if narrow and ("inferencex" in row.notes.lower() or "inferencemax" in row.notes.lower())
-        else (16, 16)
-    )
+    return 16, int(_or(runs.kv_bits, 16.0))
 
 
 def _layout(

@@ -12,6 +12,7 @@ all; where several lines fit, the last one counts, so that the file runs from th
 ``batch_wait``            decode steps that a prompt may wait for others: TensorRT-LLM batch_wait_timeout_iters
 ``held_share``            share of its output that a request has room for when it is admitted
 ``requests``              requests of the whole run
+``kv_bits``               width at which the cache is held
 ``attention_dp``          1 where attention of a mixture of experts runs data parallel although the row states TP alone
 ========================  =====================================================================================
 """
@@ -54,6 +55,7 @@ class Server:
     held_share: float = float("nan")
     requests: float = float("nan")
     attention_dp: float = float("nan")
+    kv_bits: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Which rows may teach, and which may not?
 
-Rules look at conditions first. Two look at the measured values and say so; they keep rows from teaching and never from being
+Rules look at conditions first. Some look at the measured values and say so; they keep rows from teaching and never from being
 counted: every report stands beside the figures with nothing dropped.
 """
 
@@ -27,10 +27,12 @@ RULES = {
     "speculative": "speculation or a prefix cache whose acceptance or hits are not stated in numbers",
     "untuned": "GPTQ kernels that the source itself calls badly optimised, and checkpoints without tuned kernels",
     "not steady": "fewer than three requests per place in the batch",
+    "cold start": "TTFT of more than 5 s and of 250 decode steps where fewer than 300,000 prompt tokens are in flight and the cache has "
+    "room, in runs of SGLang without a stated release: kernels that were compiled during the run (looks at values)",
     "faster twin": "TPOT more than 15 % below another run of the same condition over half of a curve (looks at values)",
     "admission cap": "TTFT above 60 % of a request's life while the cache has room (looks at values)",
 }
-LOOKS_AT_VALUES = ("repeat", "faster twin", "admission cap")
+LOOKS_AT_VALUES = ("repeat", "cold start", "faster twin", "admission cap")
 
 
 def flags(rows: Sequence[Row], conditions: Sequence[Conditions], fits: Sequence[float]) -> list[str]:
@@ -44,6 +46,7 @@ def flags(rows: Sequence[Row], conditions: Sequence[Conditions], fits: Sequence[
     _repeats(rows, conditions, out)
     _twins(rows, conditions, out)
     _caps(rows, conditions, fits, out)
+    _cold(rows, conditions, fits, out)
     return out
 
 
@@ -153,3 +156,16 @@ def _caps(
         life = pair["ttft_ms"] + c.osl * pair["tpot_ms"]
         if pair["ttft_ms"] > 0.6 * life and c.osl > 100 and fits[i] > 1.2 * c.concurrency:
             out[i] = "admission cap"
+
+
+def _cold(
+    rows: Sequence[Row], conditions: Sequence[Conditions], fits: Sequence[float], out: list[str]
+) -> None:
+    """Flag first tokens that waited for a compiler: seconds that neither prompts nor concurrency explain."""
+    step = {row.id: row.value for row in rows if row.metric == "tpot_ms"}
+    for i, (row, c) in enumerate(zip(rows, conditions, strict=True)):
+        if out[i] or row.metric != "ttft_ms" or c.stack != "sglang" or c.engine_version != "unstated":
+            continue
+        waited = row.value > max(5000.0, 250 * step.get(row.id, float("inf")))
+        if waited and c.concurrency * c.isl < 300_000 and fits[i] > 1.2 * c.concurrency:
+            out[i] = "cold start"
