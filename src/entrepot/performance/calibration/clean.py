@@ -83,18 +83,19 @@ def _by_condition(row: Row, c: Conditions, fits: float) -> str:
 
 
 def _repeats(rows: Sequence[Row], conditions: Sequence[Conditions], out: list[str]) -> None:
-    """Flag runs that repeat another run's two latencies to the last digit."""
+    """Flag runs that repeat another run's two latencies, as far as files that round keep them."""
     pairs: dict[str, dict[str, float]] = defaultdict(dict)
     for row in rows:
         if row.metric in {"ttft_ms", "tpot_ms"} and "silicon_sample" in row.source:
             pairs[row.id][row.metric] = row.value
-    seen: dict[tuple[str, float, float], str] = {}
+    seen: dict[tuple[str, str, str], str] = {}
     repeated = set()
     for i, row in enumerate(rows):
         both = pairs.get(row.id, {})
         if len(both) < 2 or row.id in repeated:
             continue
-        key = (conditions[i].chip_id, both["ttft_ms"], both["tpot_ms"])
+        # files round: four digits of one and three of the other are a fingerprint enough
+        key = (conditions[i].chip_id, f"{both['ttft_ms']:.4g}", f"{both['tpot_ms']:.3g}")
         first = seen.setdefault(key, row.id)
         if first != row.id:
             repeated.add(row.id)
