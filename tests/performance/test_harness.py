@@ -117,6 +117,32 @@ def test_a_burst_agrees_with_a_replica_run_step_by_step(sent: int, places: int, 
     assert rate == pytest.approx(sent * osl / lasts, rel=0.3)
 
 
+def test_a_load_that_nears_capacity_waits_longer_and_says_how_near_it_is() -> None:
+    """Below saturation open arrivals wait for no wave; the share of capacity that they take is told."""
+    rates = [0.5, 1.0, 2.0, 4.0]
+    found = asked(*[replace(POINT, harness="rate", rate_per_s=r) for r in rates])
+    assert np.all(np.diff(found.ttft_s) > 0)
+    assert np.all(np.diff(found.busy) > 0)
+    assert found.busy == pytest.approx(found.busy[0] * np.array(rates) / rates[0])
+    waves = asked(*[replace(POINT, concurrency=float(b)) for b in found.batch])
+    assert np.all(found.ttft_s <= waves.ttft_s * (1 + 1e-9))
+
+
+def test_a_submitted_load_keeps_the_limits_of_its_benchmark() -> None:
+    """An MLPerf submission whose latencies break the limits is no submission: more cannot be predicted."""
+    point = replace(
+        POINT,
+        harness="load",
+        load_tokens_per_s=1e6,
+        ttft_limit_ms=2000.0,
+        tpot_limit_ms=80.0,
+        percentile=99.0,
+    )
+    found = asked(point)
+    assert found.ttft_s[0] <= 2.0 + 1e-9
+    assert found.tpot_s[0] <= 0.08 + 1e-9
+
+
 def test_a_scheduler_that_looks_rarely_waits_longer() -> None:
     """SGLang's receive interval and TensorRT-LLM's batch wait are steps that a prompt waits: TTFT alone feels them."""
     often, rarely = asked(

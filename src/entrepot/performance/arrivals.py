@@ -191,7 +191,7 @@ def open_loop(
     )
 
 
-def wait(busy: F64, service: F64, servers: F64, scv: float, service_scv: float) -> tuple[F64, F64]:
+def wait(busy: F64, service: F64, servers: F64, scv: float, service_scv: float | F64) -> tuple[F64, F64]:
     """Return the mean wait of a GI/G/m queue, and the chance to wait at all.
 
     Parameters

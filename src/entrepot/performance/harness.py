@@ -5,7 +5,8 @@
     closed loop   C requests always in the system. Where only B < C have a place, the others wait their turn: the rate is that
                   of B, and the whole of C stands behind it by Little's law, C = rate (TTFT + (osl - 1) TPOT) / osl
     burst         N requests at one moment, none after: places fill, then one leaves and one comes, then the batch drains
-    offline       the same without a client, and only the rate is of interest
+    at a rate     requests come on their own: each waits for the step under way and rides on one, and for prompts before it
+    offline       the same as a burst without a client, and only the rate is of interest
 
 A burst over B places lasts ``D = last admission + last life``. Prompts are computed one after the other, so that places come free one
 after the other too: the last request of N is admitted after ``N/B - 1`` lives. The last life is as long as the longest output, in a
@@ -18,11 +19,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from entrepot.performance.arrivals import wait
 from entrepot.performance.columns import Columns
 from entrepot.performance.records import F64
+from entrepot.performance.service import service
 from entrepot.performance.steady import Loop, step_times
 
-__all__ = ["Endless", "Run", "drained", "overloaded"]
+__all__ = ["Endless", "Open", "Run", "at_rate", "drained", "overloaded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,4 +108,45 @@ def drained(
         tpot=np.asarray(tpot),
         output_per_s=np.asarray(requests * osl / lasts),
         lasts=np.asarray(lasts),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Open arrivals: mean seconds to the first token, and the load over what the replica can take."""
+
+    ttft: F64
+    busy: F64
+
+
+def at_rate(at: Columns, loop: Loop, per_s: F64, most_per_s: F64, spread: F64) -> Open:
+    """Return what requests meet that come to one replica at ``per_s`` a second.
+
+    Parameters
+    ----------
+    loop : the closed loop at the requests that are in the replica in the mean
+    most_per_s : requests per second that the replica can take; near it, and beyond, the closed loop's TTFT stands in for a
+        queue that does not settle
+    spread : standard deviation of the lengths over their mean
+    """
+    busy = per_s / most_per_s
+    carried = loop.decode.whole * at.computed / (at.chunk * at.dp)
+    served = loop.prompt + carried
+    queued, _ = wait(
+        np.asarray(per_s * served),
+        served,
+        np.asarray(at.dp, dtype=np.float64),
+        1.0,
+        np.minimum(spread, 1.0) ** 2,
+    )
+    settled = (
+        at.ttft_constant_s
+        + at.frontend_s
+        + loop.own
+        + np.minimum(at.ttft_steps + at.polled, service().open_steps + at.polled) * loop.tpot
+        + queued
+    )
+    return Open(
+        np.asarray(np.where((busy < 1) & np.isfinite(queued), np.minimum(settled, loop.ttft), loop.ttft)),
+        busy,
     )

@@ -29,7 +29,7 @@ from entrepot.performance.coefficients import (
 )
 from entrepot.performance.columns import Columns, Number, columns, stack
 from entrepot.performance.efficiency import engine, serving
-from entrepot.performance.harness import drained, overloaded
+from entrepot.performance.harness import at_rate, drained, overloaded
 from entrepot.performance.layouts import one_layout
 from entrepot.performance.memory import held_together
 from entrepot.performance.mix import mix
@@ -138,6 +138,7 @@ class Answers:
     prefill_per_s: F64
     decode_per_s: F64
     batch: F64
+    busy: F64  # load over what the replica can take, for arrivals at a rate; NaN elsewhere
     in_system: F64  # requests at the replica, waiting ones included; NaN where a run has an end
     fits: F64
     share_compute: F64
@@ -354,9 +355,10 @@ def answers(at: Points, values: Coefficients | None = None) -> Answers:
     room = np.minimum(np.maximum(fits, np.minimum(4.0, wanted)), at.cap)
     batch = np.clip(np.minimum(wanted, room), 1.0, 8192.0 * np.maximum(filled.dp, 1.0))
     special = np.array([h in {"rate", "load", "slo"} for h in at.harness])
+    most = np.full(batch.shape, np.nan)
     if special.any():
         batch = batch.copy()
-        batch[special] = _batch_of_load(
+        batch[special], most[special] = _batch_of_load(
             _take(at, special), _take_columns(filled, special), room[special], wanted[special]
         )
     loop = closed_loop(filled, batch)
@@ -381,6 +383,15 @@ def answers(at: Points, values: Coefficients | None = None) -> Answers:
     together = batch * loop.prompt  # a static batch prefills all its prompts and knows no server
     ttft = np.where(burst, run.ttft, np.where(at.static_batch > 0, together, endless.ttft)) * stretch[:, :1]
     tpot = np.where(burst, run.tpot, loop.tpot) * stretch[:, 1:]
+    # arrivals at a rate wait for no wave; and a load that an MLPerf submission states was served within MLPerf's limits
+    came = np.array([h in {"rate", "load"} for h in at.harness])[:, None]
+    per_s = np.where(np.isnan(at.rate_per_s), at.load_tokens_per_s / osl, at.rate_per_s)
+    alone = at_rate(filled, loop, np.where(came, per_s, 1e-9), np.where(came, most, 1.0), at.spread)
+    ttft = np.where(came, alone.ttft * stretch[:, :1], ttft)
+    valid = np.array([h == "load" for h in at.harness])[:, None]
+    p99 = percentile_stretch(99.0)
+    ttft = np.where(valid, np.minimum(ttft, at.ttft_limit_s / p99[0] * stretch[:, :1]), ttft)
+    tpot = np.where(valid, np.minimum(tpot, at.tpot_limit_s / p99[1] * stretch[:, 1:]), tpot)
     steady_bulk = batch * osl / (osl * loop.per_token + offline * batch * loop.prompt)
     lasts = np.isfinite(at.requests)
     at_once = np.where(lasts, bulk.output_per_s, steady_bulk)
@@ -407,6 +418,7 @@ def answers(at: Points, values: Coefficients | None = None) -> Answers:
         decode_per_s=flat(batch / loop.per_token / devices),
         batch=flat(batch),
         in_system=flat(in_system),
+        busy=flat(np.where(came, alone.busy, np.nan)),
         fits=flat(fits),
         share_compute=flat(spent["arithmetic"] / whole),
         share_memory=flat(spent["memory"] / whole),
@@ -427,8 +439,8 @@ def _take_columns(at: Columns, rows: Bools) -> Columns:
     return at.with_(**{f.name: v[rows] for f in fields(Columns) if np.ndim(v := getattr(at, f.name)) == 2})
 
 
-def _batch_of_load(at: Points, filled: Columns, room: F64, wanted: F64) -> F64:
-    """Return the requests in flight that an arrival rate, a token load or a limit on latency leads to, (points, 1)."""
+def _batch_of_load(at: Points, filled: Columns, room: F64, wanted: F64) -> tuple[F64, F64]:
+    """Return the requests in flight that a rate, a token load or a limit leads to, and the most requests/s taken, (points, 1)."""
     top = np.clip(np.minimum(room, wanted), 1.0, 8192.0 * np.maximum(filled.dp, 1.0))
     grid = np.exp(np.linspace(0.0, 1.0, _GRID)[None, :] * np.log(top))
     loop = closed_loop(filled, grid)
@@ -445,4 +457,4 @@ def _batch_of_load(at: Points, filled: Columns, room: F64, wanted: F64) -> F64:
             continue
         rising = np.maximum.accumulate(arrivals[i])
         out[i] = np.exp(np.interp(np.log(target[i, 0]), np.log(rising), np.log(grid[i])))
-    return out
+    return out, arrivals.max(axis=1, keepdims=True)

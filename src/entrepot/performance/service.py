@@ -16,12 +16,14 @@ class Service:
     """Constants of queues, of separate pools, and the factors that they put on an interval."""
 
     busy_max: float
+    open_steps: float
     decode_share: float
     replicas_max: int
     super_node: int
     pipeline_factor: float
     apart_factor: float
     speculation_factor: float
+    saturated_factor: float
 
 
 Tables: TypeAlias = dict[str, dict[str, dict[str, Any]]]
@@ -54,10 +56,12 @@ def service() -> Service:
 
     return Service(
         busy_max=value("queue", "busy_max"),
+        open_steps=value("queue", "open_steps"),
         decode_share=value("apart", "decode_share"),
         replicas_max=int(value("apart", "replicas_max")),
         super_node=int(value("apart", "super_node")),
         pipeline_factor=value("interval", "pipeline"),
         apart_factor=value("interval", "apart"),
         speculation_factor=value("interval", "speculation"),
+        saturated_factor=value("interval", "saturated"),
     )

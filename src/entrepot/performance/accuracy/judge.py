@@ -20,6 +20,7 @@ from entrepot.performance.intervals import regime, shipped_widths, width
 from entrepot.performance.offsets import shipped
 from entrepot.performance.points import answers
 from entrepot.performance.records import F64
+from entrepot.performance.service import service
 
 __all__ = ["judge_rows", "judged_of", "shipped_model"]
 
@@ -68,6 +69,7 @@ def judged_of(m: Material, log_predicted: F64, regimes: Sequence[str]) -> list[J
     """Return the rows of a material with the answers given, in the units of the rows."""
     plain = in_units_of_row(m.asked, answers(m.points, roofline_coefficients()))
     widths = shipped_widths()
+    busy = answers(m.points).busy[m.asked.point_of_row]
     out = []
     for i, (row, c) in enumerate(zip(m.asked.rows, m.asked.conditions, strict=True)):
         value = float(np.exp(log_predicted[i])) / _scale(row, c)
@@ -75,6 +77,11 @@ def judged_of(m: Material, log_predicted: F64, regimes: Sequence[str]) -> list[J
             out.append(_unanswered(row, "no figure came out of the arithmetic", c.harness))
             continue
         factor = width(widths, regimes[i], m.keys[i].harness, metric_of(m, i))
+        said = list(c.assumed)
+        if c.harness == "rate" and busy[i] > service().busy_max:
+            said.append(f"saturated: the load is {busy[i]:.0%} of what a replica takes")
+            if row.metric == "ttft_ms":
+                factor *= service().saturated_factor
         band = (
             "as fits" if math.isinf(c.concurrency) else next(n for top, n in _BANDS if c.concurrency <= top)
         )
@@ -93,7 +100,7 @@ def judged_of(m: Material, log_predicted: F64, regimes: Sequence[str]) -> list[J
                 kind=c.harness,
                 concurrency=band,
                 flag=m.flag[i],
-                reading="; ".join(c.assumed),
+                reading="; ".join(said),
                 reason="",
             )
         )
