@@ -20,9 +20,11 @@ from entrepot.performance.accuracy.conditions import Conditions, read_conditions
 from entrepot.performance.accuracy.readings import data_set, mlperf_limits
 from entrepot.performance.accuracy.servers import Asked, server
 from entrepot.performance.accuracy.servers import settings as server_settings
+from entrepot.performance.coefficients import coefficients
+from entrepot.performance.disaggregated import closed_pools
 from entrepot.performance.harness import drained
 from entrepot.performance.operating import setting_at
-from entrepot.performance.points import Answers, Point, answers, points
+from entrepot.performance.points import Answers, Point, answers, fill, points
 from entrepot.performance.steady import closed_loop, front_wait
 
 H200 = catalogue.accelerator("nvidia-h200-sxm-141gb")
@@ -227,3 +229,28 @@ def test_published_lengths_and_limits_are_found_by_name() -> None:
     assert (found.isl, found.osl) == (217.0, 200.0)
     assert mlperf_limits("llama-2-70b", "server") == (2000.0, 200.0)
     assert mlperf_limits("llama-2-70b", "offline") == (math.inf, math.inf)
+
+
+def test_a_pair_of_pools_answers_as_its_parts_allow() -> None:
+    """A decode pool cannot be faster than a step of its share; more prefill workers never lengthen the first token."""
+    at = fill(points([POINT]), coefficients())
+    one, many = np.ones((1, 1)), np.full((1, 1), 64.0)
+    ttft, tpot = closed_pools(at, at, (one, one), many, np.zeros((1, 1)))
+    wider, _ = closed_pools(at, at, (4 * one, one), many, np.zeros((1, 1)))
+    lone = closed_loop(at, one).per_token
+    full = closed_loop(at, many).per_token
+    assert np.all((lone <= tpot * (1 + 1e-9)) & (tpot <= full * (1 + 1e-9)))
+    assert np.all(wider <= ttft)
+
+
+def test_experts_on_a_host_are_answered_and_never_faster_than_its_memory() -> None:
+    """The host's memory decides: more of it, more tokens; the reading says that it was assumed."""
+    told = read(
+        engine="KTransformers 0.2.1", parallelism="1 GPU + CPU", model="DeepSeek-R1", n_accelerators="1"
+    )
+    assert told.on_host
+    assert any("host" in said for said in told.assumed)
+    moe = catalogue.model("deepseek-r1")
+    base = Point(H200, moe, NumberFormat.FP8, 16, "vllm", 1, 1, 1, 1, 1024.0, 256.0, concurrency=1.0)
+    slow, fast = asked(replace(base, host=(1e11, 1e13)), replace(base, host=(4e11, 1e13))).output_per_s
+    assert slow < fast

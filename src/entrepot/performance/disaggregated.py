@@ -26,10 +26,10 @@ from entrepot.performance.columns import Columns
 from entrepot.performance.efficiency import serving
 from entrepot.performance.records import F64, Slo
 from entrepot.performance.service import service
-from entrepot.performance.steady import Loop, percentile_stretch
+from entrepot.performance.steady import Loop, closed_loop, front_wait, percentile_stretch
 from entrepot.performance.step import Setting
 
-__all__ = ["Apart", "apart", "transfer_bytes"]
+__all__ = ["Apart", "apart", "closed_pools", "transfer_bytes"]
 
 _BUSY = np.linspace(0.30, 0.90, 25)
 _NONE: F64 = np.zeros((1, 1))
@@ -218,3 +218,39 @@ def _ratio(prefill_rate: F64, decode_rate: F64, devices: F64, spread: F64) -> tu
     fewest = int(np.where(best, together, np.inf).argmin())
     row, other, i, j = (int(n) for n in np.unravel_index(fewest, together.shape))
     return int(first[row]), int(second[other]), i + 1, j + 1
+
+
+def closed_pools(
+    prefill: Columns, decode: Columns, workers: tuple[F64, F64], concurrency: F64, sent_s: F64
+) -> tuple[F64, F64]:
+    """Return mean TTFT and TPOT, seconds, of a closed loop over a stated pair of pools, (points, 1) each.
+
+    Parameters
+    ----------
+    prefill, decode : what one worker of either pool is, (points, 1) columns
+    workers : workers of the prefill pool and of the decode pool
+    concurrency : requests in the system
+    sent_s : seconds until the cache of a mean prompt has crossed
+
+    Notes
+    -----
+    Requests go round between prefill, one queue whose workers share the work, and decode, where a request only stays. A
+    decode worker holds its part of those that are not in prefill.
+    """
+    first, second = workers
+    busy = closed_loop(prefill, np.maximum(concurrency / first, 1.0))
+    each = busy.prompt / first
+    fixed = prefill.ttft_constant_s + prefill.frontend_s + busy.own + sent_s
+    fixed = (
+        fixed
+        + prefill.ttft_burst * np.maximum(concurrency - 1, 0.0) ** prefill.ttft_burst_exponent * each / 2
+    )
+    outputs = np.maximum(decode.osl - 1, 1.0)
+    held = np.maximum(concurrency / second, 1.0)
+    for _ in range(40):
+        tpot = closed_loop(decode, held).per_token
+        stay = outputs * tpot
+        queued = front_wait(each, concurrency, fixed + stay) - each
+        share = stay / (stay + fixed + queued)
+        held = np.maximum((held + concurrency * share / second) / 2, 1.0)
+    return np.asarray(fixed + queued), np.asarray(tpot)

@@ -87,6 +87,10 @@ class Point:
     requests: float = float("inf")  # of the whole run
     spread: float = 0.0  # standard deviation of the output lengths over their mean
     weight_only: bool = False  # weights of few bits, arithmetic in 16
+    host: tuple[float, float] = (
+        0.0,
+        0.0,
+    )  # bytes/s and FLOP/s of the host that runs the experts, where it does
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,8 @@ class Points:
     pcie: F64
     kv8: F64
     kv_held_bits: F64
+    host_bytes_s: F64
+    host_rate: F64
     held_share: F64
     interval: F64
     requests: F64
@@ -243,6 +249,8 @@ def points(stated: Sequence[Point]) -> Points:
         pcie=column([1.0 if _pcie(c, p) else 0.0 for c, p in zip(chips, stated, strict=True)]),
         kv8=column([1.0 if p.kv_bits == 8 else 0.0 for p in stated]),
         kv_held_bits=column([float(p.kv_held_bits or p.kv_bits) for p in stated]),
+        host_bytes_s=column([p.host[0] for p in stated]),
+        host_rate=column([p.host[1] for p in stated]),
         held_share=column([p.held_share for p in stated]),
         interval=column([max(p.recv_interval - 1.0, 0.0) + p.batch_wait for p in stated]),
         requests=column([p.requests for p in stated]),
@@ -347,7 +355,7 @@ def answers(at: Points, values: Coefficients | None = None) -> Answers:
     values : coefficients; those of the data files by default
     """
     used = coefficients() if values is None else values
-    filled = fill(at, used)
+    filled = _with_host(at, fill(at, used))
     fits = held_together(filled, at.kv_held_bits, at.held_share)
     offline = used.engine["offline_interference"][at.engine][:, None]
     wanted = at.concurrency
@@ -424,6 +432,20 @@ def answers(at: Points, values: Coefficients | None = None) -> Answers:
         share_memory=flat(spent["memory"] / whole),
         share_communication=flat(spent["communication"] / whole),
         share_overhead=flat(spent["overhead"] / whole),
+    )
+
+
+def _with_host(at: Points, filled: Columns) -> Columns:
+    """Return the columns with the experts of some points on their hosts, whose bandwidth and arithmetic all devices share."""
+    if not (at.host_bytes_s > 0).any():
+        return filled
+    on_host = at.host_bytes_s > 0
+    group = np.asarray(filled.group)
+    return filled.with_(
+        expert_bandwidth=np.where(on_host, at.host_bytes_s / group, filled.expert_bandwidth),
+        expert_rate=np.where(on_host, at.host_rate / group, filled.expert_rate),
+        expert_reached=np.where(on_host, 1.0, filled.expert_reached),
+        expert_pad_rows=np.where(on_host, 0.0, filled.expert_pad_rows),
     )
 
 

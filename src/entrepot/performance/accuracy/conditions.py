@@ -52,6 +52,7 @@ class Conditions:
     chunk, recv_interval, batch_wait, held_share : the server's settings, see ``accuracy.servers``
     requests : of the whole run; ``inf`` where it has no end that counts
     spread : standard deviation of the output lengths over their mean
+    on_host : experts stay in the host's memory and run on its processors
     weight_only : weights of few bits, arithmetic in 16
     die : fraction of the chip that one rank is (0.5 on a two-die package that is addressed by die)
     assumed : how blanks were read
@@ -97,6 +98,7 @@ class Conditions:
     held_share: float
     requests: float
     spread: float
+    on_host: bool
     weight_only: bool
     scenario: str
     source: str
@@ -114,12 +116,17 @@ def read_conditions(row: Row) -> Conditions | Unanswered:
     if row.metric.startswith("kernel") or row.metric.startswith("train") or row.regime == "training":
         return Unanswered("kernel or training row")  # dispatched before
     text = f"{row.engine} {row.parallelism}".lower()
-    if "ktransformers" in text or "cpu" in text.split():
-        return Unanswered("experts run on the host CPU: the host's memory decides, not the chip")
+    on_host = "ktransformers" in text or "cpu" in re.split(r"\W+", text)
     model = read_model(row.model)
     if model is None:
         return Unanswered(f"model {row.model!r} is not on record and its name states no size")
     assumed = [*chip.assumed, *model.assumed]
+    if on_host:
+        if not model.model.n_experts:
+            return Unanswered("layers run on the host CPU: the host's memory decides, not the chip")
+        assumed.append(
+            "experts run on the host: its memory and arithmetic are not stated, two sockets assumed"
+        )
     notes = row.notes.lower()
     stack, engine, version = _engine(row)
     fmt, said = _format(row, model, chip)
@@ -204,6 +211,7 @@ def read_conditions(row: Row) -> Conditions | Unanswered:
         held_share=_or(runs.held_share, 0.55),
         requests=load.requests,
         spread=lengths.spread if not dashboard else 0.06,
+        on_host=on_host,
         weight_only=_weight_only(row, chip, fmt),
         scenario=scenario,
         source=_source(row.source),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from entrepot.performance.accuracy.conditions import Conditions, Unanswered, read_conditions
+from entrepot.performance.accuracy.readings import host_of_experts
 from entrepot.performance.accuracy.rows import Row
 from entrepot.performance.points import Answers, Point
 
@@ -65,6 +66,7 @@ def point_of(c: Conditions) -> Point:
         requests=c.requests,
         spread=c.spread,
         weight_only=c.weight_only,
+        host=host_of_experts() if c.on_host else (0.0, 0.0),
     )
 
 

@@ -12,7 +12,15 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-__all__ = ["UNSTATED", "Lengths", "accept_length", "data_set", "mlperf_lengths", "mlperf_limits"]
+__all__ = [
+    "UNSTATED",
+    "Lengths",
+    "accept_length",
+    "data_set",
+    "host_of_experts",
+    "mlperf_lengths",
+    "mlperf_limits",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +73,9 @@ def accept_length(drafts: int) -> float:
     """Return the mean tokens per step where so many are drafted; 1 where no source says."""
     entry = _read()["accept"].get(str(drafts))
     return 1.0 if entry is None else float(entry["value"])
+
+
+def host_of_experts() -> tuple[float, float]:
+    """Return the bytes/s and FLOP/s of a host that runs the experts, where a row says no more than that it does."""
+    table = _read()["host"]
+    return float(table["memory_gb_s"]["value"]) * 1e9, float(table["tflops"]["value"]) * 1e12

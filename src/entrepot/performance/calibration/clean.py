@@ -24,6 +24,7 @@ RULES = {
     "hidden speculation": "TensorRT-LLM 1.2.0rc2, rc5 and rc6.post3 images on DeepSeek from 2026 ran MTP; the file lost the flag",
     "early run": "gap-analysis runs of 1.3.0rc1, 1.3.0rc5 and 1.2.0rc6.post1 that were no steady state",
     "does not fit": "weights and reserve exceed the memory of the stated devices: the count is misstated",
+    "host experts": "experts on the host's processors: the host decides, and no row states it",
     "speculative": "speculation or a prefix cache whose acceptance or hits are not stated in numbers",
     "untuned": "GPTQ kernels that the source itself calls badly optimised, and checkpoints without tuned kernels",
     "not steady": "fewer than three requests per place in the batch",
@@ -73,6 +74,8 @@ def _by_condition(row: Row, c: Conditions, fits: float) -> str:
         and c.model_id.startswith("qwen3-235b")
     ):
         return "does not fit"
+    if c.on_host:
+        return "host experts"
     if fits < 0.0:
         return "does not fit"
     if "gptq" in row.weight_dtype.lower() or "1fp8-meta" in notes or "without tuned" in notes:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from entrepot.performance.accuracy.rows import Row
 
-__all__ = ["silicon_rows"]
+__all__ = ["chip_name", "silicon_rows"]
 
 _CHIPS = {
     "b200_sxm": "B200-SXM-180GB",
@@ -23,6 +23,11 @@ _CHIPS = {
     "gb200": "GB200-NVL72-186GB",
     "gb300": "GB300-NVL72",
 }
+
+
+def chip_name(system: str) -> str:
+    """Return the chip of one of the table's systems as rows of measurements write it."""
+    return _CHIPS[system]
 
 
 def silicon_rows(path: Path) -> list[Row]:
