@@ -361,6 +361,10 @@ def answers(at: Points, values: Coefficients | None = None) -> Answers:
     wanted = at.concurrency
     # a published run did run: with less reserve than we keep
     room = np.minimum(np.maximum(fits, np.minimum(4.0, wanted)), at.cap)
+    misread = (fits < 1) & np.isfinite(
+        wanted
+    )  # of devices that could not hold it at all no queue can be told
+    room = np.where(misread, np.minimum(wanted, at.cap), room)
     batch = np.clip(np.minimum(wanted, room), 1.0, 8192.0 * np.maximum(filled.dp, 1.0))
     special = np.array([h in {"rate", "load", "slo"} for h in at.harness])
     most = np.full(batch.shape, np.nan)
