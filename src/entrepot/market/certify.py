@@ -6,6 +6,8 @@ Weak duality, for any prices (see docs/market.md for the proof; `verify` recompu
           + sum_bt demand h mu  +  sum_bq q_pool (residual + sum_t h R (limit - mu)+ - P)+
     mu    = max(published, limit - min_k pi_k / R_k, 0)
 
+A bid for a total fills its cheapest periods first, at limit - mu a Mtok, instead of the third sum; a bid for a term has a closed
+form of its own (`terms.term_gains`). All of it
 with the greatest term of an exclusive group instead of their sum, and without pools that are too small for a bid that
 wants one pool or nothing; and the root of a hash tree over the salted orders, so that nobody can change an order after
 the gate.
@@ -24,7 +26,7 @@ from numpy.typing import NDArray
 from entrepot.market.goods import FLEXIBLE, SALE, Goods
 from entrepot.market.price import Prices
 from entrepot.market.records import Book
-from entrepot.market.terms import long_bids, term_costs, total_gains
+from entrepot.market.terms import long_bids, term_gains, total_gains
 
 __all__ = ["best_responses", "bound", "least_costs", "orders_root", "salts"]
 
@@ -52,7 +54,9 @@ def least_costs(book: Book, goods: Goods, price: F64, t: int) -> F64:
         )
         cost = (of_chip[book.bid_class] / book.factor).min(axis=1, initial=np.inf)
     # one pool or nothing: a pool that cannot do the least that it accepts is none
-    least = np.where(book.bids["one_pool"], book.bids["min_share"], 0.0) * book.demand[:, t]
+    # (of a total the least share is not of any one period)
+    by_period = book.bids["one_pool"] & book.bids["total_mtok"].is_infinite()
+    least = np.where(by_period, book.bids["min_share"], 0.0) * book.demand[:, t]
     firm = np.flatnonzero(least > 0)
     if len(firm):
         reach = np.where(rate > 0, rate * goods.offered[:, t], np.inf)
@@ -83,37 +87,38 @@ def best_responses(book: Book, goods: Goods, prices: Prices, work: pl.DataFrame)
     if mu is not None:
         rows = book.bids.select("bid").with_row_index("row").join(work, on="bid", maintain_order="right")
         mu[rows["row"].to_numpy(), rows["period"].to_numpy()] = rows["price_micro"].to_numpy()
+    costs = np.zeros(book.demand.shape)
     for t in range(len(hours)):
         margin = goods.usable[:, t] * (prices.lease[goods.lot_pool, t] - ask) * hours[t]
         lots += np.where(flexible, np.maximum(0.0, margin), margin)
         gain = np.maximum(0.0, limit - least_costs(book, goods, prices.lease[:, t].astype(np.float64), t))
         if mu is not None:
             gain = mu[:, t] = np.maximum(gain, mu[:, t])
+        costs[:, t] = limit - gain
         bids += book.demand[:, t] * gain * hours[t]
-    bids = _long_best(book, goods, prices, bids)
+    bids = _long_best(book, goods, prices, bids, costs)
     sale = goods.lot_mode == SALE
     if sale.any():
         most = goods.usable[sale].max(axis=1, initial=0)
         lots[sale] = most * (prices.sale[goods.lot_pool[sale]] - ask[sale])
     lots = np.maximum(0.0, lots)
     if mu is not None:
-        bids += np.where(np.logical_or(*long_bids(book)), 0.0, _by_buying(book, goods, prices, limit, mu))
+        bids += np.where(long_bids(book)[0], 0.0, _by_buying(book, goods, prices, limit, mu))
     return lots, bids
 
 
-def _long_best(book: Book, goods: Goods, prices: Prices, bids: F64) -> F64:
-    """Return (bids,) the same, bids for a term or a total by their own best answers."""
+def _long_best(book: Book, goods: Goods, prices: Prices, bids: F64, costs: F64) -> F64:
+    """Return (bids,) the same, bids for a term or a total by their own best answers.
+
+    Parameters
+    ----------
+    costs : (bids, periods) what a Mtok costs at the margin, at most the limit
+    """
     term, total = long_bids(book)
     if not (term.any() or total.any()):
         return bids
-    price = prices.lease.astype(np.float64)
-    limit = book.bids["limit_micro"].to_numpy().astype(np.float64)
-    worth = limit * (book.demand @ book.hours)
-    best = np.where(term, np.maximum(0.0, worth - term_costs(book, goods, price)), bids)
-    if total.any():
-        costs = np.stack([least_costs(book, goods, price[:, t], t) for t in range(price.shape[1])], axis=1)
-        best = np.where(total, total_gains(book, costs), best)
-    out: F64 = best
+    of_term = term_gains(book, goods, prices.lease.astype(np.float64), prices.sale.astype(np.float64))
+    out: F64 = np.where(term, of_term, np.where(total, total_gains(book, costs), bids))
     return out
 
 

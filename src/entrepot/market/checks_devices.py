@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from entrepot.market.checks_money import best_of_bids
 from entrepot.market.checks_windows import long_gain, total_reached
 from entrepot.market.facts import MICRO_ROOM, RELATIVE, SERVED, Facts, Finding, rows_of
 
@@ -106,6 +107,13 @@ def check_lot_rules(f: Facts) -> Finding:
             f"lot {f.lot_name(i)}, period {t}: {why}has {f.usable[i, t]} devices in whole blocks, and lets {f.let[i, t]}",
             "",
         )
+    short = np.flatnonzero(f.is_sale & (f.quantity != f.sold.max(axis=1, initial=0)))
+    if len(short):
+        i = short[0]
+        return (
+            f"lot {f.lot_name(i)} is sold in whole blocks, and {f.quantity[i]} at least: {f.sold[i].max()} are sold",
+            "",
+        )
     both = _twice(f.book.lots["group"], f.quantity > 0)
     if both:
         return f"lots of the exclusive group {both} are let together", ""
@@ -123,7 +131,7 @@ def check_bid_rules(f: Facts) -> Finding:
     bids = f.book.bids
     flexible = ~(bids["term"] | bids["total_mtok"].is_finite()).to_numpy()
     least = bids["min_share"].to_numpy()[:, None] * f.book.demand
-    little = flexible[:, None] & (f.done > 0) & (f.served < least * (1 - SERVED)) & ~f.buys[:, None]
+    little = flexible[:, None] & (f.leased > 0) & (f.served < least * (1 - SERVED))
     wrong = np.argwhere(little)
     if len(wrong):
         b, t = wrong[0]
@@ -134,7 +142,8 @@ def check_bid_rules(f: Facts) -> Finding:
     both = _twice(bids["group"], np.asarray((f.done > 0).any(axis=1)))
     if both:
         return f"bids of the exclusive group {both} are served together", ""
-    one = bids["one_pool"].to_numpy()[f.bid] & flexible[f.bid] & (f.period >= 0)
+    single = bids["one_pool"].to_numpy()[f.bid] & flexible[f.bid]
+    one = single & (f.period >= 0)
     pool = f.clearing.lot_pool["pool"].to_numpy()[rows_of(f.book.lots["lot"], f.clearing.lot_pool["lot"])]
     pools = pl.DataFrame({"bid": f.bid[one], "period": f.period[one], "pool": pool[f.lot[one]]})
     many = (
@@ -142,6 +151,11 @@ def check_bid_rules(f: Facts) -> Finding:
     )
     if many.height:
         return f"bid {f.bid_name(many['bid'][0])} wants one pool and has {many['pool'][0]}", ""
+    owns = single & (f.period < 0)
+    owned = pl.DataFrame({"bid": f.bid[owns], "pool": pool[f.lot[owns]]}).unique()
+    twice = owned.filter(pl.col("bid").is_duplicated()).sort("bid")
+    if twice.height:
+        return f"bid {f.bid_name(twice['bid'][0])} wants one pool and has bought from two", ""
     return None, "least shares, single pools and exclusive groups of bids are kept"
 
 
@@ -330,7 +344,7 @@ def gaining_bids(f: Facts) -> F64:
     for b in np.flatnonzero(f.buys & (left > 0).any(axis=1)):
         gains[b] = max(gains[b], 2.0 if _sale_block_gain(f, b, left[b]) > 0 else 0.0)
     own = (book.bids["term"] | book.bids["total_mtok"].is_finite()).to_numpy()
-    gains = np.where(own, long_gain(f), gains)
+    gains = np.where(own, long_gain(f, best_of_bids(f)), gains)
     return np.where(_mate_taken(book.bids["group"], np.asarray((f.done > 0).any(axis=1))), 0.0, gains)
 
 

@@ -354,7 +354,10 @@ def best_of_bids(f: Facts) -> F64:
         may = reach > 0
         per_device = f.residual[i] - f.sale_price[i] + reach[may] * (saved[may] @ (f.book.capacity[i] > 0))
         best[may] += most[i] * np.maximum(0.0, per_device)
-    return np.where(long(f.book), best_of_long(f), best)
+    # a bid for a total may own devices as well: what its work gains is its own, what devices save it is as above
+    by_period = (f.book.demand * f.mu * f.book.hours).sum(axis=1)
+    own, term = best_of_long(f), f.book.bids["term"].to_numpy()
+    return np.where(term, own, np.where(long(f.book), own + best - by_period, best))
 
 
 def bound(f: Facts) -> float:

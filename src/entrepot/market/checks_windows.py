@@ -33,7 +33,7 @@ def of_window(book: Book, pool: I64, lot: I64, bid: I64, period: I64, work: F64,
     Parameters
     ----------
     pool : (lots,) pool of each lot
-    lot, bid, period, work : (rows,) of leases
+    lot, bid, period, work : (rows,) of leases, and of sales once for each period in which the devices are there
     done : (bids, periods) all that the devices can do
     """
     served = np.minimum(done, book.demand)
@@ -73,19 +73,43 @@ def best_of_long(f: Facts) -> F64:
     if len(term):
         cost = _term_cost(f, term)
         worth = f.limit[term] * (book.demand[term] @ book.hours)
-        best[term] = np.maximum(0.0, worth - cost)
+        for one, most, paid in zip(term.tolist(), worth.tolist(), cost.tolist(), strict=True):
+            best[one] = _best_of_term(f, one, most, max(0.0, most - paid))
     total = book.bids["total_mtok"].to_numpy()
     for b in np.flatnonzero(np.isfinite(total) & ~book.bids["term"].to_numpy()):
         left, gain = float(total[b]), 0.0
-        for t in sorted(np.flatnonzero(book.demand[b] > 0), key=lambda t, b=b: f.cost[b, t]):  # type: ignore[misc]
-            margin = f.limit[b] - f.cost[b, t]
-            if margin <= 0 or left <= 0:
+        for t in sorted(np.flatnonzero(book.demand[b] > 0), key=lambda t, b=b: -f.mu[b, t]):  # type: ignore[misc]
+            if f.mu[b, t] <= 0 or left <= 0:
                 break
             work = min(left, float(book.demand[b, t] * book.hours[t]))
-            gain += work * float(margin)
+            gain += work * float(f.mu[b, t])
             left -= work
         best[b] = gain
     return best
+
+
+def _best_of_term(f: Facts, b: int, worth: float, leased: float) -> float:
+    """Return what a bid for a term gains at most where it may buy devices too: the least over m of a sum of positive parts.
+
+    For any m >= ``leased`` its whole work is worth m more than it costs at the margin, and a device of lot i gains at most
+    ``(worth - m) / N_i + residual_i - price_i`` on top, with the N_i devices that serve all of its work.
+    """
+    book, demand = f.book, f.book.demand[b]
+    lots = np.flatnonzero(f.is_sale & (f.usable > 0).any(axis=1))
+    rate = book.rate[book.bid_class[b], book.lot_class[lots]]
+    if book.factor is not None:
+        chip = [book.accelerators.index(a) for a in book.lots["accelerator"].gather(lots).to_list()]
+        rate = rate * book.factor[b, chip]
+    lots, rate = lots[rate > 0], rate[rate > 0]
+    if not len(lots):
+        return leased
+    there = ~((demand > 0) & (book.capacity[lots] == 0)).any(axis=1)
+    per_share = np.where(there, rate / demand.max(), 0.0)  # 1 / N
+    most, net = f.usable[lots].max(axis=1), (f.sale_price[lots] - f.residual[lots]).astype(np.float64)
+    kinks = worth - net[there] / per_share[there]
+    tried = np.clip(np.concatenate([[leased, worth], kinks]), leased, worth)
+    gains = [float(m + most @ np.maximum(0.0, (worth - m) * per_share - net)) for m in tried]
+    return min(gains)
 
 
 def _term_cost(f: Facts, term: I64) -> F64:
@@ -125,23 +149,25 @@ def total_reached(f: Facts) -> Mask:
     return reached
 
 
-def long_gain(f: Facts) -> F64:
-    """Return (bids,) what all of its work would gain a bid that lacks some, in millionths of its worth; 0 for others."""
+def long_gain(f: Facts, best: F64) -> F64:
+    """Return (bids,) what all of its work would gain a bid that lacks some, in millionths of its worth; 0 for others.
+
+    Parameters
+    ----------
+    best : (bids,) what each gains at most, micro
+    """
     book = f.book
     lacks = (f.served < book.demand * (1 - _SERVED)).any(axis=1)
     total = book.bids["total_mtok"].to_numpy()
     worth = f.limit * np.where(np.isfinite(total), total, book.demand @ book.hours)
-    gain = best_of_long(f) / np.maximum(1e-6 * worth, 1e-300)
+    gain = best / np.maximum(1e-6 * worth, 1e-300)
     return np.where(long(book) & lacks & ~total_reached(f), gain, 0.0)
 
 
 def check_windows(f: Facts) -> Finding:
-    """Look for a term or a total that is served less than it accepts, from two pools where it wants one, or by devices bought."""
+    """Look for a term or a total that is served less than it accepts, or from two pools where it wants one."""
     book = f.book
     own = long(book)
-    bought = np.flatnonzero((f.period < 0) & own[f.bid])
-    if len(bought):
-        return f"bid {f.bid_name(f.bid[bought[0]])} leases for its window, and has bought devices", ""
     wanted = np.where(
         book.bids["term"].to_numpy(),
         book.demand @ book.hours,
@@ -158,7 +184,7 @@ def check_windows(f: Facts) -> Finding:
         )
     pools = _pool_of_lots(f)[f.lot]
     for b in np.flatnonzero(own & book.bids["one_pool"].to_numpy()):
-        mine = np.unique(pools[(f.bid == b) & (f.period >= 0)])
+        mine = np.unique(pools[f.bid == b])
         if len(mine) > 1:
             return f"bid {f.bid_name(b)} wants one pool through its window and has {len(mine)}", ""
     return None, f"{int(own.sum())} bids for a window: one mix, least shares, totals"

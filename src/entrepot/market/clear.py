@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from entrepot.market import outcome as tables
 from entrepot.market.certify import bound, orders_root, salts
-from entrepot.market.found import WORK_PRICES, Found
+from entrepot.market.found import Found
 from entrepot.market.goods import FLEXIBLE, SALE, WHOLE, Goods, goods
 from entrepot.market.lease import solve_lease
 from entrepot.market.placing import Ties
@@ -19,6 +19,9 @@ from entrepot.market.pool import Pooled, pool
 from entrepot.market.price import Prices, middle, publish
 from entrepot.market.records import Book, Certificate, Clearing
 from entrepot.market.rejected import rejected
+from entrepot.market.sale import clear_sale
+from entrepot.market.sale.groups import ALONE
+from entrepot.market.sale.margins import work_prices
 from entrepot.market.solve import Solved, solve
 from entrepot.market.split import split
 from entrepot.market.spot import clear_spot
@@ -93,7 +96,7 @@ def clear(
         allocation=tables.allocation(book, found.placed),
         work=tables.work(book, out.served),
         trades=tables.trades(book, of_book, found.prices, found.placed),
-        rejected=rejected(book, of_book, found.prices, out),
+        rejected=rejected(book, of_book, found.prices, out, found.work),
         certificate=certificate,
         solve_seconds=took,
         make_whole=tables.make_whole(book, of_book, found.prices, out, found.placed),
@@ -128,8 +131,8 @@ _CELLS_MAX = (
 def _coupled(book: Book, of_book: Goods, watch: Watch) -> Found:
     """Clear a book with orders for a whole window, or for good.
 
-    Terms, totals and markets of many whole-window lots have prices of their own method (see `entrepot.market.lease`); what
-    else ties periods is one linear program over all that it ties.
+    Terms, totals and markets of many whole-window lots have prices of their own method (see `entrepot.market.lease`), and so have
+    sales under rules or beside those (`entrepot.market.sale`); what else ties periods is one linear program over all that it ties.
     """
     bids, lots = book.bids, book.lots
     long = bool(bids["term"].any() or bids["total_mtok"].is_finite().any())
@@ -141,17 +144,24 @@ def _coupled(book: Book, of_book: Goods, watch: Watch) -> Found:
         or bids["one_pool"].any()
     )
     many = int((of_book.usable[of_book.lot_mode == WHOLE] > 0).sum()) > _CELLS_MAX
-    sells = bool((of_book.lot_mode == SALE).any() & (of_book.usable > 0).any())
-    if long or ((ruled or many or book.factor is not None) and not sells):
-        return solve_lease(book, of_book, watch)
-    pooled = pool(book, of_book)
-    solved = solve(pooled, book.hours)
-    prices, work = _fair(pooled, solved, book)
+    sells = bool((of_book.usable[of_book.lot_mode == SALE] > 0).any())
     ranks = (
         _rank(salts(book.seed, book.lots["lot"].to_list())),
         _rank(salts(book.seed, book.bids["bid"].to_list())),
     )
+    if sells and (long or ruled or many or book.factor is not None or book.bids.height > ALONE):
+        return clear_sale(book, of_book, watch, Ties(*ranks), _leases)
+    if long or ruled or many or book.factor is not None:
+        return solve_lease(book, of_book, watch)
+    pooled = pool(book, of_book)
+    solved = solve(pooled, book.hours)
+    prices, work = _fair(pooled, solved, book)
     return Found(prices, split(book, pooled, solved, prices, Ties(*ranks)), work)
+
+
+def _leases(book: Book, of_book: Goods, watch: Watch) -> Found:
+    """Clear a book in which nothing is sold for good."""
+    return _coupled(book, of_book, watch) if _ties(book, of_book) else clear_spot(book, of_book, watch)
 
 
 def _fair(pooled: Pooled, solved: Solved, book: Book) -> tuple[Prices, pl.DataFrame]:
@@ -173,9 +183,4 @@ def _rank(salt: list[bytes]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
 
 def _work_prices(book: Book, pooled: Pooled, prices: Prices) -> pl.DataFrame:
     """Return the marginal value of demand of bids that may buy devices; for the others it follows from lease prices."""
-    of_bid = prices.work[pooled.bid_group]
-    bid, period = np.nonzero(pooled.group_buys[pooled.bid_group][:, None] & (book.demand > 0))
-    return pl.DataFrame(
-        {"bid": book.bids["bid"].gather(bid), "period": period, "price_micro": of_bid[bid, period]},
-        schema=dict(WORK_PRICES),
-    )
+    return work_prices(book, pooled, prices.lease, prices.sale)

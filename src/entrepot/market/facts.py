@@ -45,8 +45,9 @@ class Facts:
     sale_price : (lots,)
     rate : (rows,) Mtok per device-hour of each row
     done, leased : (bids, periods) Mtok per hour that all its devices, or its leased devices, can do
-    served : (bids, periods) at most the demand
-    buys : (bids,) has an edge to a lot for sale
+    served : (bids, periods) at most the demand; devices bought stand idle where they do less than the bid accepts, or
+        beside a lease of a bid that wants one pool
+    buys : (bids,) wants work by period, and has an edge to a lot for sale
     cost : (bids, periods) least lawful lease cost of a Mtok, micro; inf where there is none
     mu : (bids, periods) marginal value of demand, micro per Mtok: published, and at least limit - cost
     """
@@ -269,11 +270,47 @@ def facts(c: Clearing) -> Facts:
         rate=rate,
         done=done,
         leased=leased,
-        served=of_window(book, number, lot[lease], bid[lease], period[lease], (devices * rate)[lease], done),
+        served=_served(book, number, (lot, bid, period, devices * rate), window, leased, done),
         buys=buys[book.bid_class] & ~(book.bids["term"] | book.bids["total_mtok"].is_finite()).to_numpy(),
         cost=cost,
         mu=np.maximum(np.maximum(0.0, published), limit[:, None] - cost),
     )
+
+
+def _served(
+    book: Book, pool: I64, rows: tuple[I64, I64, I64, F64], window: Mask, leased: F64, done: F64
+) -> F64:
+    """Return (bids, periods) Mtok per hour served, from all rows of the allocation.
+
+    Parameters
+    ----------
+    pool : (lots,) pool of each lot
+    rows : lot, bid, period (-1 for a sale) and Mtok per hour
+    window : (sale rows, periods) where what was bought is there
+    """
+    lot, bid, period, work = rows
+    lease, (r, t) = period >= 0, np.nonzero(window)
+    good = np.flatnonzero(~lease)[r]
+    own = done.copy()
+    single = (
+        book.bids["one_pool"].to_numpy()
+        & ~(book.bids["term"] | book.bids["total_mtok"].is_finite()).to_numpy()
+    )
+    beside = single[:, None] & (leased > 0)
+    own[beside] = leased[beside]
+    served = of_window(
+        book,
+        pool,
+        np.concatenate([lot[lease], lot[good]]),
+        np.concatenate([bid[lease], bid[good]]),
+        np.concatenate([period[lease], t]),
+        np.concatenate([work[lease], work[good]]),
+        own,
+    )
+    by_period = ~(book.bids["term"] | book.bids["total_mtok"].is_finite()).to_numpy()[:, None]
+    least = book.bids["min_share"].to_numpy()[:, None] * book.demand * (1 - SERVED)
+    idle: Mask = by_period & (leased <= 0) & (served < least)
+    return np.where(idle, 0.0, served)
 
 
 def _total(row: I64, column: I64, value: NDArray[np.generic], shape: tuple[int, int]) -> F64:
@@ -311,7 +348,9 @@ def _least_cost(book: Book, usable: I64, price: I64, is_sale: Mask, chip: I64) -
     cost = np.full((book.bids.height, usable.shape[1]), np.inf)
     kinds = np.full(book.rate.shape[1], -1, dtype=np.int64)
     kinds[book.lot_class] = chip
-    firm = np.where(book.bids["one_pool"], book.bids["min_share"], 0.0)
+    firm = np.where(
+        book.bids["one_pool"] & book.bids["total_mtok"].is_infinite(), book.bids["min_share"], 0.0
+    )
     for t in range(usable.shape[1]):
         offering = np.flatnonzero((usable[:, t] > 0) & ~is_sale)
         lowest = np.full(book.rate.shape[1], np.inf)

@@ -36,6 +36,7 @@ F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
 
 _EXACT = 2**62
+_TOUCHED = 1e-9  # share of a demand that counts as served
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +93,35 @@ def outcome(book: Book, goods: Goods, placed: Placed, committed: I64 | None = No
             most = np.where(goods.lot_mode[constant] == WHOLE, np.maximum(most, committed[constant]), most)
         let[constant] = most[:, None] * (goods.usable[constant] > 0)
     let = np.where(let > 0, np.maximum(-(-let // block) * block, -(-fill // block) * block), 0)
-    return Outcome(
-        used,
-        let,
-        served(book, goods, placed.lot[lease], placed.bid[lease], placed.period[lease], rate[lease], done),
+    return Outcome(used, let, _served(book, goods, placed, rate, done))
+
+
+def _served(book: Book, goods: Goods, placed: Placed, work: F64, done: F64) -> F64:
+    """Return (bids, periods) Mtok per hour served: leases, and what is owned where it may work.
+
+    Devices bought stand idle in a period in which they do less than the bid accepts, and where a bid that wants one pool leases.
+
+    Parameters
+    ----------
+    work : (rows,) Mtok per hour of what is placed
+    done : (bids, periods) the same added up
+    """
+    lease = placed.period != FOR_GOOD
+    if lease.all():
+        return served(book, goods, placed.lot, placed.bid, placed.period, work, done)
+    good = np.flatnonzero(~lease)
+    r, t = np.nonzero(goods.usable[placed.lot[good]] > 0)
+    rows = np.concatenate([np.flatnonzero(lease), good[r]])
+    period = np.concatenate([placed.period[lease], t])
+    leased = _summed(placed.bid[lease], placed.period[lease], work[lease], book.demand.shape)
+    by_period = ~np.logical_or(*long_bids(book))
+    alone = (book.bids["one_pool"].to_numpy() & by_period)[:, None] & (leased > 0)
+    out = served(
+        book, goods, placed.lot[rows], placed.bid[rows], period, work[rows], np.where(alone, leased, done)
     )
+    least = book.bids["min_share"].to_numpy()[:, None] * book.demand * (1 - _TOUCHED)
+    idle = by_period[:, None] & (leased <= 0) & (out < least)
+    return np.where(idle, 0.0, out)
 
 
 def _summed(row: I64, column: I64, value: NDArray[Any], shape: tuple[int, ...]) -> F64:
@@ -152,9 +177,17 @@ def _long_bids_made_whole(
     One is taken at a small loss where it fills devices that stand idle otherwise, and so gains more for all than it loses.
     """
     own = np.logical_or(*long_bids(book))
-    rows = np.flatnonzero(own[placed.bid] & (placed.period != FOR_GOOD))
+    rows = np.flatnonzero(own[placed.bid])
     lot, bid, period = placed.lot[rows], placed.bid[rows], placed.period[rows]
-    cost = prices.lease[goods.lot_pool[lot], period] * placed.devices[rows] * book.hours[period]
+    pool = goods.lot_pool[lot]
+    cost = (
+        np.where(
+            period == FOR_GOOD,
+            prices.sale[pool] - goods.residual[pool],
+            prices.lease[pool, period] * book.hours[period],
+        )
+        * placed.devices[rows]
+    )
     paid = np.bincount(bid, cost, minlength=len(own))
     limit = book.bids["limit_micro"].to_numpy()
     lost = np.where(own, paid - limit * (o.served @ book.hours), 0.0)

@@ -4,11 +4,13 @@ A **pool** is a good: lots of one accelerator, site, kind and provenance that th
 rates (for a sale: with the same delivery and the same residual worth). A **group** is a set of bids that the same pools
 serve at the same rates; a bid that may buy devices is a group of its own, because ownership cannot be shared. Lots of a
 pool with one ask, and bids of a group with one limit, are one step. The cost of solving grows with the number of kinds.
+In a market of many buyers bids of one class whose demand has the same shape may share a group: prices are then those of a
+market in which they share what they own, which is close, and the certificate says how close. Bids for a term stand alone.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -33,12 +35,16 @@ class Pooled(Goods):
     lot_step : (lots,) supply step
     bid_group, bid_tier : (bids,)
     group_rate : (groups, pools) Mtok per device-hour, 0 where there is no edge
-    group_buys : (groups,) may buy devices: a group of one bid
+    group_buys : (groups,) may buy devices: a group of one bid, unless ``apart`` says otherwise
+    group_total : (groups,) Mtok wanted through the horizon; inf where it is wanted by period
     step_pool, step_mode, step_ask : (steps,) ask in micro
     step_capacity : (steps, periods) devices
     tier_group, tier_limit : (tiers,) limit in micro per Mtok
     tier_demand : (tiers, periods) Mtok per hour
     group_demand : (groups, periods)
+    term_bid : (terms,) bids for a term, which are in no tier
+    term_rate, term_demand : (terms, pools), (terms, periods)
+    term_worth : (terms,) micro, of all its work
     """
 
     lot_step: I64
@@ -54,14 +60,21 @@ class Pooled(Goods):
     tier_limit: I64
     tier_demand: F64
     group_demand: F64
+    group_total: F64 = field(default_factory=lambda: np.zeros(0))  # empty: no group wants a total
+    term_bid: I64 = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    term_rate: F64 = field(default_factory=lambda: np.zeros((0, 0)))
+    term_demand: F64 = field(default_factory=lambda: np.zeros((0, 0)))
+    term_worth: F64 = field(default_factory=lambda: np.zeros(0))
 
 
-def pool(book: Book, found: Goods | None = None) -> Pooled:
+def pool(book: Book, found: Goods | None = None, apart: I64 | None = None) -> Pooled:
     """Merge lots into pools and steps, bids into groups and tiers.
 
     Parameters
     ----------
     book : the orders of one clearing
+    apart : (bids,) bids of one class and one number share a group, > 0 where they may own devices; without it each bid
+        that may buy, or wants a total, or has yields of its own has a number of its own, and the others 0
 
     Returns
     -------
@@ -82,15 +95,32 @@ def pool(book: Book, found: Goods | None = None) -> Pooled:
     class_rate = g.class_rate
     buys = ((class_rate > 0) & g.is_sale & (offered.max(axis=1, initial=0) > 0)).any(axis=1)
     like, _ = rows_id(class_rate)
+    term = bids["term"].to_numpy()
+    total = np.where(term, np.inf, bids["total_mtok"].to_numpy())
     # numbered by id: the order of arrival must not reach the solver
-    alone = np.where(buys[book.bid_class], bids["bid"].rank("dense").to_numpy(), 0)
-    bid_group, of_group = rows_id(like[book.bid_class], alone)
+    number = bids["bid"].rank("dense").to_numpy().astype(np.int64)
+    if apart is None:
+        own = buys[book.bid_class] | np.isfinite(total) | (book.factor is not None)
+        apart = np.where(own, number, 0)
+    bid_group, of_group = rows_id(like[book.bid_class], apart, term)
     bid_tier, of_tier = rows_id(bid_group, bids["limit_micro"].to_numpy())
     tier_demand = np.zeros((len(of_tier), periods))
-    np.add.at(tier_demand, bid_tier, book.demand)
+    np.add.at(tier_demand, bid_tier, np.where(term[:, None], 0.0, book.demand))
     tier_group = bid_group[of_tier]
     group_demand = np.zeros((len(of_group), periods))
     np.add.at(group_demand, tier_group, tier_demand)
+    group_total = np.zeros(len(of_group))
+    np.add.at(group_total, bid_group, total)
+    group_rate = class_rate[book.bid_class[of_group]]
+    if book.factor is not None:  # of several bids the mean
+        members = np.bincount(bid_group, minlength=len(of_group))[:, None]
+        factor = np.zeros((len(of_group), book.factor.shape[1]))
+        np.add.at(factor, bid_group, book.factor)
+        group_rate = group_rate * (factor / members)[:, g.pool_chip]
+    terms = np.flatnonzero(term & (book.demand > 0).any(axis=1))
+    term_rate = class_rate[book.bid_class[terms]]
+    if book.factor is not None:
+        term_rate = term_rate * book.factor[np.ix_(terms, g.pool_chip)]
     return Pooled(
         pools=g.pools,
         lot_pool=lot_pool,
@@ -105,8 +135,8 @@ def pool(book: Book, found: Goods | None = None) -> Pooled:
         lot_step=lot_step,
         bid_group=bid_group,
         bid_tier=bid_tier,
-        group_rate=class_rate[book.bid_class[of_group]],
-        group_buys=buys[book.bid_class[of_group]],
+        group_rate=group_rate,
+        group_buys=buys[book.bid_class[of_group]] & (apart[of_group] > 0) & ~term[of_group],
         step_pool=lot_pool[of_step],
         step_mode=mode[of_step],
         step_ask=lots["ask_micro"].to_numpy()[of_step],
@@ -115,4 +145,9 @@ def pool(book: Book, found: Goods | None = None) -> Pooled:
         tier_limit=bids["limit_micro"].to_numpy()[of_tier],
         tier_demand=tier_demand,
         group_demand=group_demand,
+        group_total=group_total,
+        term_bid=terms.astype(np.int64),
+        term_rate=term_rate,
+        term_demand=book.demand[terms],
+        term_worth=bids["limit_micro"].to_numpy()[terms] * (book.demand[terms] @ book.hours),
     )

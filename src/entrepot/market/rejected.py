@@ -13,12 +13,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from entrepot.market.certify import least_costs
+from entrepot.market.certify import best_responses, least_costs
 from entrepot.market.goods import FLEXIBLE, SALE, Goods
 from entrepot.market.outcome import Outcome
 from entrepot.market.price import Prices
 from entrepot.market.records import Book
-from entrepot.market.terms import long_bids, term_costs, total_gains
+from entrepot.market.terms import long_bids, term_costs
 
 __all__ = ["rejected"]
 
@@ -52,14 +52,18 @@ _SCHEMA = {
 }
 
 
-def rejected(book: Book, goods: Goods, prices: Prices, out: Outcome) -> pl.DataFrame:
+def rejected(book: Book, goods: Goods, prices: Prices, out: Outcome, work: pl.DataFrame) -> pl.DataFrame:
     """List what did not clear.
+
+    Parameters
+    ----------
+    work : as `Certificate.work_price_micro`
 
     Returns
     -------
     As `Clearing.rejected`. Quantity: device-hours of a lease, devices of a sale, Mtok of a bid
     """
-    return pl.concat([_lots(book, goods, prices, out.let), _bids(book, goods, prices, out.served)])
+    return pl.concat([_lots(book, goods, prices, out.let), _bids(book, goods, prices, out.served, work)])
 
 
 def _no_edge(book: Book, classes: I64, side: str, unlawful: str, unfit: str) -> dict[int, str]:
@@ -160,7 +164,7 @@ def _law(
     return np.where(none, number[classes], code)
 
 
-def _bids(book: Book, goods: Goods, prices: Prices, served: F64) -> pl.DataFrame:
+def _bids(book: Book, goods: Goods, prices: Prices, served: F64, work: pl.DataFrame) -> pl.DataFrame:
     """List the bids of which something is unserved."""
     limit = book.bids["limit_micro"].to_numpy().astype(np.float64)
     left = np.where(served < book.demand * (1 - _TOUCHED), book.demand - served, 0.0)
@@ -186,7 +190,9 @@ def _bids(book: Book, goods: Goods, prices: Prices, served: F64) -> pl.DataFrame
         code[b] = np.where(code[b] == 0, 1, code[b])  # its limit does not reach the price of a device
         gains[b] |= _sale_gain(book, goods, prices, b, left[b])
     of_bid = _weightiest(code, quantity, len(reasons))
-    _long(book, goods, prices, (amount > 0), gains, of_bid)
+    if np.logical_or(*long_bids(book)).any():
+        best = best_responses(book, goods, prices, work)[1]
+        _long(book, goods, prices, best, buys, (amount > 0), gains, of_bid)
     beaten = _taken_groups(book.bids["group"], np.asarray((served > 0).any(axis=1)))
     gains &= ~beaten & (amount > 0)
     of_bid = np.where(beaten, 5, np.where(gains & (of_bid != 4), 3, of_bid))
@@ -195,8 +201,16 @@ def _bids(book: Book, goods: Goods, prices: Prices, served: F64) -> pl.DataFrame
     return _table("bid", book.bids["bid"], np.flatnonzero(amount > 0), reasons, of_bid, gains, amount)
 
 
-def _long(book: Book, goods: Goods, prices: Prices, lacks: Mask, gains: Mask, code: I64) -> None:
-    """Say of bids for a term or a total, in place, whether all of their work would gain, and why they lack some."""
+def _long(
+    book: Book, goods: Goods, prices: Prices, best: F64, buys: Mask, lacks: Mask, gains: Mask, code: I64
+) -> None:
+    """Say of bids for a term or a total, in place, whether all of their work would gain, and why they lack some.
+
+    Parameters
+    ----------
+    best : (bids,) what each gains at most at the prices, micro
+    buys : (bids,) may buy devices
+    """
     term, total = long_bids(book)
     own = term | total
     if not own.any():
@@ -204,18 +218,17 @@ def _long(book: Book, goods: Goods, prices: Prices, lacks: Mask, gains: Mask, co
     price = prices.lease.astype(np.float64)
     limit = book.bids["limit_micro"].to_numpy().astype(np.float64)
     worth = limit * np.where(total, book.bids["total_mtok"].to_numpy(), book.demand @ book.hours)
-    best = np.zeros(len(limit))
     cost = term_costs(book, goods, price)
-    best[term] = (worth - cost)[term]
+    gain = np.where(term & (best <= 0), worth - cost, best)
     if total.any():
         costs = np.stack([least_costs(book, goods, price[:, t], t) for t in range(price.shape[1])], axis=1)
-        best = np.where(total, total_gains(book, costs), best)
         cost = np.where(total, np.where(np.isinf(costs).all(axis=1), np.inf, worth - best), cost)
-    close = np.abs(best) <= 1e-6 * worth
+    absent = np.isinf(cost) & ~buys
+    close = np.abs(gain) <= 1e-6 * worth
     firm = (book.bids["min_share"].to_numpy() > 0) | book.bids["one_pool"].to_numpy()
-    why = np.where(np.isinf(cost), 0, np.where(close, 2, np.where(best < 0, 1, np.where(firm, 4, 3))))
+    why = np.where(absent, 0, np.where(close, 2, np.where(gain < 0, 1, np.where(firm, 4, 3))))
     code[own] = why[own]
-    gains[own] = (lacks & (best > 1e-6 * worth))[own]
+    gains[own] = (lacks & (gain > 1e-6 * worth))[own]
 
 
 def one_step_more(

@@ -8,10 +8,15 @@ With hours h[t], lease pools k, sale pools q, groups g, supply steps i and tiers
     subject to sum_{j in g} z_jt <= sum_k R_gk x_gkt + sum_{q delivered} R_gq n_gq     (work,    dual h[t] lambda_gt)
                sum_g x_gkt <= sum_{i in k} y_it                                        (balance, dual h[t] pi_kt)
                sum_g n_gq  <= sum_{i in q} y_i                                         (sale,    dual P_q)
+               sum_t h[t] sum_{j in g} z_jt <= total_g                                 (groups that want a total)
                0 <= z <= demand,  0 <= y <= capacity,  x, n >= 0
 
+A bid for a term has one share w_k of each pool: it takes w_k demand_t / R_k devices of a lease pool in each of its periods, and
+max_t w_k demand_t / R_k devices of a sale pool for good; its shares add up to at most one.
+
 A device bought is used whenever it helps, so its use in a period needs no variable of its own. Periods that no
-whole-window lot and no sale joins are separate programs. An order far from the marginal price cannot change its decision:
+whole-window lot, sale, term or total joins are separate programs. Where there are many flows, those to pools far dearer than
+the cheapest at a guess of the prices are left out, and the duals are checked against each of them. An order far from the marginal price cannot change its decision:
 large programs are solved with such orders fixed, which is exact, because the duals found are checked against every fixed
 order and the program is widened until none disagrees.
 """
@@ -21,11 +26,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import highspy
 import numpy as np
 from numpy.typing import NDArray
 
-from entrepot.errors import Unproven
+from entrepot.market.linear import Columns, minimise
 from entrepot.market.pool import FLEXIBLE, SALE, WHOLE, Pooled
 from entrepot.market.sift import Curve, Steps, coarse, curve, exact
 
@@ -36,6 +40,9 @@ I64: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_]
 
 _LARGE = 6_000  # steps above which orders far from the margin are merged first
+_FLOWS_MAX = 60_000  # flows above which dear ones are left out first
+_NEAR = 1.08  # times the least cost: what is left in
+_MISSED = 1e-9  # of a cost: what a flow that was left out may be cheaper by
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,7 @@ class Solved:
     ----------
     flow : (flows,) devices used, of lease pool ``flow_pool`` by group ``flow_group`` in ``flow_period``
     bought : (groups, pools) devices bought; 0 for lease pools
+    term : (terms, pools) share of each pool, of a sale pool too
     supply : (steps, periods) devices supplied; for whole and sale steps the same in each period of the window
     served : (tiers, periods) Mtok per hour
     lease_price : (pools, periods) micro per device-hour; 0 for sale pools
@@ -59,6 +67,7 @@ class Solved:
     flow_period: I64
     flow: F64
     bought: F64
+    term: F64
     supply: F64
     served: F64
     lease_price: F64
@@ -67,28 +76,35 @@ class Solved:
     objective_micro: float
 
 
-def solve(pooled: Pooled, hours: F64) -> Solved:
+def solve(pooled: Pooled, hours: F64, guess: F64 | None = None) -> Solved:
     """Return an allocation of greatest welfare of the divisible market, with its duals.
 
     Parameters
     ----------
     pooled : the market on kinds
     hours : (periods,) real hours of each period, > 0
+    guess : (pools, periods) lease prices that are about right, micro per device-hour
 
     Raises
     ------
     Unproven : the solver stopped without an optimum
     """
     joined = _joined_periods(pooled, len(hours))
-    parts = [_solve_part(pooled, hours, periods) for periods in joined]
+    parts = [_solve_part(pooled, hours, periods, guess) for periods in joined]
     return parts[0] if len(parts) == 1 else _join(parts)
 
 
 def _joined_periods(pooled: Pooled, periods: int) -> list[I64]:
-    """Return sets of periods that some constant lot joins; each can be solved alone."""
+    """Return sets of periods that some constant lot, term or total joins; each can be solved alone."""
     constant = (pooled.step_mode != FLEXIBLE) & (pooled.step_capacity > 0).any(axis=1)
+    windows = [pooled.step_capacity[constant] > 0]
+    if len(pooled.term_bid):
+        windows.append(pooled.term_demand > 0)
+    if len(pooled.group_total):
+        windows.append(pooled.group_demand[np.isfinite(pooled.group_total)] > 0)
     label = np.arange(periods)
-    for window in np.unique(pooled.step_capacity[constant] > 0, axis=0):
+    joins = np.concatenate(windows)
+    for window in np.unique(joins[joins.any(axis=1)], axis=0):
         label[np.isin(label, label[window])] = label[window].min()
     return [np.flatnonzero(label == first).astype(np.int64) for first in np.unique(label)]
 
@@ -109,6 +125,7 @@ def _join(parts: list[Solved]) -> Solved:
         flow_period=stack("flow_period").astype(np.int64),
         flow=stack("flow").astype(np.float64),
         bought=total("bought"),
+        term=total("term"),
         supply=total("supply"),
         served=total("served"),
         lease_price=total("lease_price"),
@@ -129,6 +146,8 @@ class _Frame:
     sale_row : (pools,) row of a sale pool
     flow_group, flow_pool, flow_period : (flows,)
     buy_group, buy_pool : (pairs,) who may buy where
+    term, term_pool : (columns,) bids for a term and the pools that may serve them, by number
+    totals : numbers of groups that want a total
     whole, sale : numbers of the constant steps
     supply, demand : flexible steps as entries of the cells, and their (step, period) or (tier, period)
     """
@@ -146,6 +165,9 @@ class _Frame:
     flow_period: I64
     buy_group: I64
     buy_pool: I64
+    term: I64
+    term_pool: I64
+    totals: I64
     whole: I64
     sale: I64
     supply: Curve
@@ -164,6 +186,7 @@ class _Found:
     whole: F64
     sale: F64
     bought: F64
+    term: F64
     cell_price: F64
     work_price: F64
     sale_price: F64
@@ -176,20 +199,32 @@ def _number(mask: Mask, first: int) -> I64:
     return number
 
 
-def _frame(pooled: Pooled, hours: F64, here: Mask) -> _Frame:
+def _frame(pooled: Pooled, hours: F64, here: Mask, guess: F64 | None) -> _Frame:
     lease = ~pooled.is_sale
     live_cell = (pooled.offered > 0) & lease[:, None] & here
     live_sale = pooled.is_sale & (pooled.offered[:, here] > 0).any(axis=1)
     wants = (pooled.group_demand > 0) & here
     edge = pooled.group_rate > 0
-    reach = edge @ (live_cell | (live_sale[:, None] & (pooled.offered > 0) & here)).astype(np.float64)
+    owned = live_sale[:, None] & (pooled.offered > 0) & here
+    reach = edge @ live_cell.astype(np.float64)
+    reach += (edge & pooled.group_buys[:, None]) @ owned.astype(np.float64)
     wants &= reach > 0  # a group that nothing may serve in a period has no row there
     cells, works = int(live_cell.sum()), int(wants.sum())
     cell, work = _number(live_cell, 0), _number(wants, cells)
 
     edge_group, edge_pool = np.nonzero(edge & lease)
     of_edge, period = np.nonzero(wants[edge_group] & live_cell[edge_pool])
-    buy_group, buy_pool = np.nonzero(edge & live_sale)
+    if guess is not None and len(of_edge) > _FLOWS_MAX:
+        dear = guess[edge_pool[of_edge], period] / pooled.group_rate[edge_group[of_edge], edge_pool[of_edge]]
+        least = np.full(wants.shape, np.inf)
+        np.minimum.at(least, (edge_group[of_edge], period), dear)
+        near = dear <= _NEAR * least[edge_group[of_edge], period] + 1.0
+        of_edge, period = of_edge[near], period[near]
+    buy_group, buy_pool = np.nonzero(edge & live_sale & pooled.group_buys[:, None])
+    term, term_pool = _term_columns(pooled, here, live_cell, live_sale)
+    totals = np.zeros(0, dtype=np.int64)
+    if len(pooled.group_total):
+        totals = np.flatnonzero(np.isfinite(pooled.group_total) & (wants & here).any(axis=1))
     constant = (pooled.step_capacity[:, here] > 0).any(axis=1)
     s, t = np.nonzero((pooled.step_capacity > 0) & (pooled.step_mode == FLEXIBLE)[:, None] & here)
     j, u = np.nonzero((pooled.tier_demand > 0) & here)
@@ -200,7 +235,7 @@ def _frame(pooled: Pooled, hours: F64, here: Mask) -> _Frame:
         hours=hours,
         cell=cell,
         work=work,
-        rows=cells + works + int(live_sale.sum()),
+        rows=cells + works + int(live_sale.sum()) + len(totals) + len(np.unique(term)),
         cells=cells,
         works=works,
         sale_row=_number(live_sale, cells + works),
@@ -209,6 +244,9 @@ def _frame(pooled: Pooled, hours: F64, here: Mask) -> _Frame:
         flow_period=period.astype(np.int64),
         buy_group=buy_group.astype(np.int64),
         buy_pool=buy_pool.astype(np.int64),
+        term=term,
+        term_pool=term_pool,
+        totals=totals.astype(np.int64),
         whole=np.flatnonzero(constant & (pooled.step_mode == WHOLE)).astype(np.int64),
         sale=np.flatnonzero(constant & (pooled.step_mode == SALE)).astype(np.int64),
         supply=curve(
@@ -230,11 +268,54 @@ def _frame(pooled: Pooled, hours: F64, here: Mask) -> _Frame:
     )
 
 
-def _solve_part(pooled: Pooled, hours: F64, periods: I64) -> Solved:
-    """Solve the program of some periods; a large one first coarsely, then exactly on the orders near the guess."""
+def _term_columns(pooled: Pooled, here: Mask, live_cell: Mask, live_sale: Mask) -> tuple[I64, I64]:
+    """Return (columns,) bids for a term whose window lies here, and pools that may serve them through it."""
+    window = pooled.term_demand > 0
+    none = np.zeros(0, dtype=np.int64)
+    if not len(window):
+        return none, none
+    mine: Mask = np.asarray((window & here).any(axis=1))
+    there = live_cell | (live_sale[:, None] & (pooled.offered > 0))
+    missed = window.astype(np.float64) @ (~there).T.astype(np.float64)
+    term, pool = np.nonzero((pooled.term_rate > 0) & (missed == 0) & mine[:, None])
+    return term.astype(np.int64), pool.astype(np.int64)
+
+
+def _solve_part(pooled: Pooled, hours: F64, periods: I64, guess: F64 | None) -> Solved:
+    """Solve the program of some periods; one of many flows on the cheap ones first."""
     here = np.zeros(len(hours), dtype=np.bool_)
     here[periods] = True
-    frame = _frame(pooled, hours, here)
+    while True:
+        frame = _frame(pooled, hours, here, guess)
+        solved = _solve_frame(frame)
+        missed = None if guess is None else _missed(frame, solved, here)
+        if guess is None or missed is None:
+            return solved
+        guess = missed
+
+
+def _missed(frame: _Frame, solved: Solved, here: Mask) -> F64 | None:
+    """Return prices to guess from next, where a flow that was left out is cheaper than what the group has; else None."""
+    p = frame.pooled
+    live = (p.offered > 0) & ~p.is_sale[:, None] & here
+    price = np.where(live, solved.lease_price, np.inf)
+    worst = 0.0
+    for t in np.flatnonzero(here):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            least = np.where(p.group_rate > 0, price[:, t] / p.group_rate, np.inf).min(axis=1, initial=np.inf)
+        wants = frame.work[:, t] >= 0
+        paid = np.where(wants, solved.work_price[:, t], 0.0)
+        worst = max(
+            worst,
+            float(
+                np.where(np.isfinite(least), (paid - least) / np.maximum(least, 1.0), 0.0).max(initial=0.0)
+            ),
+        )
+    return solved.lease_price if worst > _MISSED else None
+
+
+def _solve_frame(frame: _Frame) -> Solved:
+    """Solve a program; a large one first coarsely, then exactly on the orders near the guess."""
     supply, demand = frame.supply, frame.demand
     everything = supply.whole(), demand.whole()
     if supply.entries + demand.entries <= _LARGE:
@@ -252,33 +333,6 @@ def _solve_part(pooled: Pooled, hours: F64, periods: I64) -> Solved:
             return _unfold(frame, found, *steps)
 
 
-@dataclass(slots=True)
-class _Columns:
-    """Columns of the program: cost and upper bound (the lower is 0), and entries by (row, column)."""
-
-    cost: list[F64]
-    upper: list[F64]
-    row: list[I64]
-    column: list[I64]
-    value: list[F64]
-    count: int = 0
-
-    def add(self, cost: F64, upper: F64) -> I64:
-        """Add columns; return their numbers."""
-        numbers = np.arange(self.count, self.count + len(cost), dtype=np.int64)
-        self.cost.append(cost)
-        self.upper.append(upper)
-        self.count += len(cost)
-        return numbers
-
-    def enter(self, row: I64, column: I64, value: F64 | float) -> None:
-        """Add entries where ``row`` is one."""
-        there = row >= 0
-        self.row.append(row[there])
-        self.column.append(column[there])
-        self.value.append(np.broadcast_to(np.asarray(value, dtype=np.float64), row.shape)[there])
-
-
 def _optimum(frame: _Frame, supply: Steps, demand: Steps) -> _Found:
     """Build and solve the program with merged flexible steps.
 
@@ -291,7 +345,7 @@ def _optimum(frame: _Frame, supply: Steps, demand: Steps) -> _Found:
     hours_of_cell = np.broadcast_to(hours, frame.cell.shape)[frame.cell >= 0]
     hours_of_work = np.broadcast_to(hours, frame.work.shape)[frame.work >= 0]
 
-    c = _Columns([], [], [], [], [])
+    c = Columns()
     y = c.add(supply.price * hours_of_cell[supply.cell], supply.quantity)
     c.enter(supply.cell, y, -1.0)
     z = c.add(-demand.price * hours_of_work[demand.cell], demand.quantity)
@@ -317,10 +371,18 @@ def _optimum(frame: _Frame, supply: Steps, demand: Steps) -> _Found:
     i, t = np.nonzero(p.offered[frame.buy_pool] > 0)
     c.enter(frame.work[frame.buy_group[i], t], n[i], -p.group_rate[frame.buy_group[i], frame.buy_pool[i]])
 
-    cost = np.concatenate(c.cost)
-    scale = float(np.abs(cost).max(initial=0.0)) or 1.0
-    value, dual = _highs(c, cost / scale * 1e3, frame.rows)
-    price = np.maximum(0.0, -dual) * scale / 1e3
+    right = np.zeros(frame.rows)
+    first = frame.cells + frame.works + int((frame.sale_row >= 0).sum())
+    if len(frame.totals):
+        of_total = np.full(len(p.group_total), -1, dtype=np.int64)
+        of_total[frame.totals] = first + np.arange(len(frame.totals))
+        group_of_work = np.nonzero(frame.work >= 0)[0]
+        c.enter(of_total[group_of_work[demand.cell]], z, hours_of_work[demand.cell])
+        right[first : first + len(frame.totals)] = p.group_total[frame.totals]
+    w_term = _enter_terms(frame, c, first + len(frame.totals))
+    right[first + len(frame.totals) :] = 1.0
+    value, dual = minimise(c, right)
+    price = np.maximum(0.0, -dual)
     return _Found(
         supplied=value[y],
         served=value[z],
@@ -328,44 +390,39 @@ def _optimum(frame: _Frame, supply: Steps, demand: Steps) -> _Found:
         whole=value[w],
         sale=value[s],
         bought=np.maximum(0.0, value[n]),
+        term=np.clip(value[w_term], 0.0, 1.0),
         cell_price=price[: frame.cells] / hours_of_cell,
         work_price=price[frame.cells : frame.cells + frame.works] / hours_of_work,
-        sale_price=price[frame.cells + frame.works :],
+        sale_price=price[frame.cells + frame.works : first],
     )
 
 
-def _highs(c: _Columns, cost: F64, rows: int) -> tuple[F64, F64]:
-    """Minimise ``cost @ x`` subject to entries @ x <= 0 and bounds; return (columns,) x and (rows,) duals <= 0."""
-    if not c.count or not rows:
-        return np.zeros(c.count), np.zeros(rows)
-    column = np.concatenate(c.column)
-    order = np.argsort(column, kind="stable")
-    start = np.zeros(c.count + 1, dtype=np.int32)
-    np.cumsum(np.bincount(column, minlength=c.count), out=start[1:])
-    lp = highspy.HighsLp()
-    lp.num_col_, lp.num_row_ = c.count, rows
-    lp.col_cost_, lp.col_lower_, lp.col_upper_ = cost, np.zeros(c.count), np.concatenate(c.upper)
-    lp.row_lower_, lp.row_upper_ = np.full(rows, -np.inf), np.zeros(rows)
-    lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-    lp.a_matrix_.start_ = start
-    lp.a_matrix_.index_ = np.concatenate(c.row)[order].astype(np.int32)
-    lp.a_matrix_.value_ = np.concatenate(c.value)[order]
-    # The plain class: `highspy.Highs` prints a banner to stdout as it switches its callbacks on.
-    highs = highspy._Highs()  # type: ignore[attr-defined]
-    for option, setting in (
-        ("output_flag", False),
-        ("threads", 1),
-        ("random_seed", 0),
-        ("solver", "simplex"),
-    ):
-        highs.setOptionValue(option, setting)
-    highs.passModel(lp)
-    highs.run()
-    status = highs.getModelStatus()
-    if status != highspy.HighsModelStatus.kOptimal:
-        raise Unproven(f"the solver stopped without an optimum: {highs.modelStatusToString(status)}")
-    solution = highs.getSolution()
-    return np.asarray(solution.col_value), np.asarray(solution.row_dual)
+def _enter_terms(frame: _Frame, c: Columns, first_row: int) -> I64:
+    """Add the columns of bids for a term: the share of a pool; return their numbers."""
+    p, term, pool = frame.pooled, frame.term, frame.term_pool
+    if not len(term):
+        return c.add(np.zeros(0), np.zeros(0))
+    rate = p.term_rate[term, pool]
+    for_good = p.is_sale[pool]
+    devices = _term_devices(frame)
+    w = c.add(-p.term_worth[term] - np.where(for_good, p.residual[pool] * devices, 0.0), np.ones(len(term)))
+    rented = np.flatnonzero(~for_good)
+    j, t = np.nonzero(p.term_demand[term[rented]] > 0)
+    j = rented[j]
+    c.enter(frame.cell[pool[j], t], w[j], p.term_demand[term[j], t] / rate[j])
+    bought = np.flatnonzero(for_good)
+    c.enter(frame.sale_row[pool[bought]], w[bought], devices[bought])
+    c.enter(first_row + np.unique(term, return_inverse=True)[1].ravel().astype(np.int64), w, 1.0)
+    return w
+
+
+def _term_devices(frame: _Frame) -> F64:
+    """Return (columns,) devices that serve all the work of a bid for a term in its busiest period."""
+    p, term = frame.pooled, frame.term
+    if not len(term):
+        return np.zeros(0)
+    devices: F64 = p.term_demand[term].max(axis=1) / p.term_rate[term, frame.term_pool]
+    return devices
 
 
 def _unfold(frame: _Frame, found: _Found, supply: Steps, demand: Steps) -> Solved:
@@ -378,6 +435,9 @@ def _unfold(frame: _Frame, found: _Found, supply: Steps, demand: Steps) -> Solve
         supplied[steps] = np.where(p.step_capacity[steps] > 0, taken[:, None], 0.0)
     bought = np.zeros(p.group_rate.shape)
     bought[frame.buy_group, frame.buy_pool] = found.bought
+    term = np.zeros((len(p.term_bid), len(p.is_sale)))
+    term[frame.term, frame.term_pool] = found.term
+    devices = found.term * np.where(p.is_sale[frame.term_pool], _term_devices(frame), 0.0)
     lease_price, work_price = np.zeros(frame.cell.shape), np.zeros(frame.work.shape)
     lease_price[frame.cell >= 0] = found.cell_price
     work_price[frame.work >= 0] = found.work_price
@@ -388,6 +448,8 @@ def _unfold(frame: _Frame, found: _Found, supply: Steps, demand: Steps) -> Solve
         float((p.tier_limit[:, None] * served * hours).sum())
         - float(rented.sum())
         + float((p.residual * bought).sum())
+        + float(p.term_worth[frame.term] @ found.term)
+        + float(p.residual[frame.term_pool] @ devices)
         - float(p.step_ask[frame.sale] @ found.sale)
     )
     used = found.flow > 0
@@ -397,6 +459,7 @@ def _unfold(frame: _Frame, found: _Found, supply: Steps, demand: Steps) -> Solve
         flow_period=frame.flow_period[used],
         flow=found.flow[used],
         bought=bought,
+        term=term,
         supply=supplied,
         served=served,
         lease_price=lease_price,

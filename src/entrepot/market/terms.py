@@ -4,11 +4,11 @@ A **term** bid has one fixed routing: of pool k the share w_k of its work in eve
 
     w_k = min over its periods of  devices_kt rate_k / demand_t        s = min(1, sum_k w_k)        served_t = s demand_t
 
-Devices beyond that, which rounding brings, are paid and serve nothing. A bid for a **total** takes work in any of its periods,
-at most ``demand_t`` per hour, until it has its total. Neither buys devices.
+Devices beyond that, which rounding brings, are paid and serve nothing. Devices bought are devices of their pool from their
+delivery on. A bid for a **total** takes work in any of its periods, at most ``demand_t`` per hour, until it has its total.
 
-Their best answers to prices: a term bid takes the pool that is cheapest over its window, wholly; a total fills its cheapest
-hours first.
+Their best answers to prices: a term bid takes the pool that is cheapest over its window, wholly, or buys what its busiest period
+needs; a total fills its cheapest hours first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from entrepot.market.goods import Goods
 from entrepot.market.records import Book
 
-__all__ = ["long_bids", "served", "term_costs", "total_gains"]
+__all__ = ["long_bids", "served", "term_costs", "term_gains", "total_gains"]
 
 F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
@@ -39,7 +39,7 @@ def served(book: Book, goods: Goods, lot: I64, bid: I64, period: I64, work: F64,
 
     Parameters
     ----------
-    lot, bid, period, work : (rows,) what is placed, and the Mtok per hour that it can do
+    lot, bid, period, work : (rows,) what is placed, and the Mtok per hour that it can do; a sale in each of its periods
     done : (bids, periods) the same added up
     """
     out = np.minimum(done, book.demand)
@@ -93,12 +93,54 @@ def term_costs(book: Book, goods: Goods, price: F64) -> F64:
     return cost
 
 
+def term_gains(book: Book, goods: Goods, price: F64, sale: F64) -> F64:
+    """Return (bids,) what bids for a term gain at most, micro; 0 for others.
+
+    With p_q the price of a device less its worth at the end and N_q the devices that its busiest period needs::
+
+        min over m >= max(0, worth - least lease cost) of  m + sum_q offered_q ((worth - m) / N_q - p_q)+
+
+    which is exact for the divisible bid: m is what its whole work is worth beyond what it costs at the margin.
+
+    Parameters
+    ----------
+    price, sale : (pools, periods) micro per device-hour, (pools,) micro per device
+    """
+    gains = np.zeros(book.bids.height)
+    worth = book.bids["limit_micro"].to_numpy() * (book.demand @ book.hours)
+    term = np.flatnonzero(book.bids["term"].to_numpy() & (book.demand > 0).any(axis=1))
+    if not len(term):
+        return gains
+    gains[term] = np.maximum(0.0, worth - term_costs(book, goods, price))[term]
+    pools = np.flatnonzero(goods.is_sale & (goods.offered > 0).any(axis=1))
+    if not len(pools):
+        return gains
+    offered = goods.offered[pools].max(axis=1).astype(np.float64)
+    net = sale[pools] - goods.residual[pools]
+    shut = (goods.offered[pools] == 0).astype(np.float64)
+    for begin in range(0, len(term), max(1, 2_000_000 // (len(pools) + 2) ** 2)):
+        part = term[begin : begin + max(1, 2_000_000 // (len(pools) + 2) ** 2)]
+        rate = goods.class_rate[np.ix_(book.bid_class[part], pools)]
+        if book.factor is not None:
+            rate = rate * book.factor[np.ix_(part, goods.pool_chip[pools])]
+        late = (book.demand[part] > 0).astype(np.float64) @ shut.T > 0
+        most = book.demand[part].max(axis=1)[:, None]
+        need = np.divide(most, rate, out=np.full(rate.shape, np.inf), where=(rate > 0) & ~late)
+        least, top = gains[part, None], worth[part, None]
+        kinks = np.where(np.isfinite(need), top - np.where(np.isfinite(need), need, 0.0) * net, top)
+        tried = np.concatenate([least, top, np.clip(kinks, least, top)], axis=1)  # (bids, tried)
+        saved = np.maximum(0.0, (top - tried)[:, :, None] / need[:, None, :] - net)
+        may = np.where(rate > 0, offered, 0.0)
+        gains[part] = (tried + np.einsum("btq,bq->bt", saved, may, optimize=False)).min(axis=1)
+    return gains
+
+
 def total_gains(book: Book, costs: F64) -> F64:
     """Return (bids,) what bids for a total gain at most, micro; 0 for others.
 
     Parameters
     ----------
-    costs : (bids, periods) least cost of a Mtok
+    costs : (bids, periods) what a Mtok costs at the margin
     """
     gains = np.zeros(book.bids.height)
     limit = book.bids["limit_micro"].to_numpy().astype(np.float64)

@@ -1,0 +1,182 @@
+"""How is a market cleared in which devices change hands for good? The path on one page.
+
+1. The divisible market of everything, sales, leases, terms and totals, is one linear program (see `solve`): its duals are prices
+   of devices and of device-hours. Above a few hundred bids that may buy, bids of one class whose demand has the same shape share
+   a group there; every bid's bound is computed with its own numbers all the same.
+2. Who buys, in whole slices and from which lots (`buy`).
+3. The leases that are left are a market of their own, cleared by the engine for it, with every rule (`own.rest`).
+4. A small market is searched as one mixed-integer program at the prices (`search`); the better of the two is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from entrepot.market import outcome as tables
+from entrepot.market.certify import bound
+from entrepot.market.found import Found
+from entrepot.market.goods import Goods
+from entrepot.market.placing import Ties
+from entrepot.market.pool import Pooled, pool
+from entrepot.market.price import Prices, publish
+from entrepot.market.records import Book
+from entrepot.market.sale.buy import Purchase, purchase
+from entrepot.market.sale.groups import apart, by_class
+from entrepot.market.sale.margins import costs_of_work, work_prices
+from entrepot.market.sale.own import owning, rest
+from entrepot.market.sale.search import searched
+from entrepot.market.solve import Solved, solve
+from entrepot.market.split import FOR_GOOD, Placed
+from entrepot.market.terms import long_bids
+from entrepot.market.watch import Watch
+
+__all__ = ["clear_sale"]
+
+F64: TypeAlias = NDArray[np.float64]
+I64: TypeAlias = NDArray[np.int64]
+Mask: TypeAlias = NDArray[np.bool_]
+
+Leases: TypeAlias = Callable[[Book, Goods, Watch], Found]
+
+_SEARCH_S = 10.0
+
+
+def clear_sale(book: Book, goods: Goods, watch: Watch, ties: Ties, leases: Leases) -> Found:
+    """Clear a book in which bids may buy devices.
+
+    Parameters
+    ----------
+    ties : who wins
+    leases : the engine that clears what is left to lease
+
+    Raises
+    ------
+    Unproven : the solver stopped without an optimum
+    """
+    pooled, solved = _divisible(book, goods)
+    prices = publish(pooled, solved)
+    watch.tell("prices", None, None)
+    lease = prices.lease.astype(np.float64)
+    avoid = costs_of_work(book, goods, lease)
+    own = owning(book, goods, _wanted(book, pooled, solved))
+    bought = purchase(book, goods, prices, own, avoid, _wants(book, pooled, solved), ties)
+    found = _with_leases(book, goods, watch, prices, bought, leases)
+    plain = None
+    if len(bought.lot):
+        none = _nothing(bought)
+        if watch.left(_SEARCH_S) >= _SEARCH_S and book.bids.height <= _SMALL:
+            plain = _with_leases(book, goods, watch, prices, none, leases)
+    best = max((f for f in (found, plain) if f is not None), key=lambda f: _welfare(book, goods, f))
+    watch.tell("whole orders", _welfare(book, goods, best), None)
+    better = searched(book, goods, prices, watch.left(_SEARCH_S), ties)
+    if better is not None:
+        other = Found(prices, better, work_prices(book, goods, prices.lease, prices.sale))
+        if _welfare(book, goods, other) > _welfare(book, goods, best):
+            best = other
+    return _tightest(book, goods, best, prices)
+
+
+_SMALL = 2_000  # bids up to which the market without any sale is tried beside it
+
+
+def _divisible(book: Book, goods: Goods) -> tuple[Pooled, Solved]:
+    """Return the optimum of the divisible market, or of one in which like bids share what they own."""
+    rough = by_class(book, goods)
+    number = apart(book, goods)
+    guess = None
+    if rough is not None:
+        first = pool(book, goods, rough)
+        guess = solve(first, book.hours).lease_price
+    pooled = pool(book, goods, number)
+    return pooled, solve(pooled, book.hours, guess)
+
+
+def _wanted(book: Book, pooled: Pooled, solved: Solved) -> F64:
+    """Return (bids, periods) work that each bid may do with what it owns: of a total what the optimum serves."""
+    share = np.divide(
+        solved.served, pooled.tier_demand, out=np.zeros_like(solved.served), where=pooled.tier_demand > 0
+    )
+    served: F64 = np.where(long_bids(book)[1][:, None], share[pooled.bid_tier] * book.demand, book.demand)
+    return served
+
+
+def _wants(book: Book, pooled: Pooled, solved: Solved) -> tuple[F64, F64]:
+    """Return (bids, pools) devices that the optimum sells to each bid, and shares of bids for a term."""
+    share = np.divide(
+        solved.served, pooled.tier_demand, out=np.zeros_like(solved.served), where=pooled.tier_demand > 0
+    )
+    weight = (share[pooled.bid_tier] * book.demand) @ book.hours * ~book.bids["term"].to_numpy()
+    total = np.bincount(pooled.bid_group, weight, minlength=len(pooled.group_rate))[pooled.bid_group]
+    part = np.divide(weight, total, out=np.zeros_like(weight), where=total > 0)
+    shares = np.zeros((book.bids.height, len(pooled.is_sale)))
+    shares[pooled.term_bid] = solved.term
+    return solved.bought[pooled.bid_group] * part[:, None], shares
+
+
+def _nothing(like: Purchase) -> Purchase:
+    none = np.zeros(0, dtype=np.int64)
+    return Purchase(
+        none, none, none, np.zeros_like(like.capacity), np.zeros_like(like.sold), np.zeros_like(like.done)
+    )
+
+
+def _with_leases(
+    book: Book, goods: Goods, watch: Watch, prices: Prices, bought: Purchase, leases: Leases
+) -> Found:
+    """Clear the leases that purchases leave, and put both together."""
+    market, of_leases = rest(book, goods, bought.capacity, bought.sold, bought.done)
+    found = leases(market, of_leases, watch)
+    placed = found.placed
+    lot, bid = np.concatenate([placed.lot, bought.lot]), np.concatenate([placed.bid, bought.bid])
+    period = np.concatenate([placed.period, np.full(len(bought.lot), FOR_GOOD)])
+    devices = np.concatenate([placed.devices, bought.devices])
+    order = np.lexsort((period, bid, lot))
+    together = Prices(found.prices.lease, prices.sale, prices.work)
+    return Found(
+        together,
+        Placed(lot[order], bid[order], period[order], devices[order]),
+        work_prices(book, goods, together.lease, together.sale),
+        found.committed,
+    )
+
+
+def _welfare(book: Book, goods: Goods, found: Found) -> float:
+    out = tables.outcome(book, goods, found.placed, found.committed)
+    return tables.welfare(book, found.placed, out)
+
+
+def _tightest(book: Book, goods: Goods, found: Found, prices: Prices) -> Found:
+    """Publish the prices of the divisible market instead, where they prove more and nobody loses at them."""
+    other = replace(found, prices=prices, work=work_prices(book, goods, prices.lease, prices.sale))
+    proved = bound(book, goods, found.prices, found.work), bound(book, goods, other.prices, other.work)
+    if proved[1] < proved[0] and not _loses(book, goods, other).any():
+        return other
+    return found
+
+
+def _loses(book: Book, goods: Goods, found: Found) -> Mask:
+    """Return (bids,) which would pay more than their work is worth: by the hour, or over all where it owns devices."""
+    placed, prices = found.placed, found.prices
+    out = tables.outcome(book, goods, placed, found.committed)
+    hours, limit = book.hours, book.bids["limit_micro"].to_numpy().astype(np.float64)
+    good = placed.period == FOR_GOOD
+    at = np.where(good, 0, placed.period)
+    of = goods.lot_pool[placed.lot]
+    cost = placed.devices * np.where(
+        good, prices.sale[of] - goods.residual[of], prices.lease[of, at] * hours[at]
+    )
+    paid = np.zeros(book.demand.shape)
+    np.add.at(paid, (placed.bid, at), cost)
+    surplus = limit[:, None] * out.served * hours - paid
+    room = 1e-9 * np.abs(paid)
+    buys = np.zeros(len(limit), dtype=np.bool_)
+    buys[placed.bid[good]] = True
+    by_hour = (surplus < -room).any(axis=1)
+    over_all = surplus.sum(axis=1) < -room.sum(axis=1)
+    loses: Mask = np.where(np.logical_or(*long_bids(book)) | buys, over_all, by_hour)
+    return loses
