@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -103,19 +103,24 @@ class _Rows:
             ),
             bounds=optimize.Bounds(0, np.array(self.most)),
             integrality=np.array(self.whole),
-            options={"mip_rel_gap": 1e-9, "time_limit": seconds},
+            # with its presolve the solver calls some of these optimal at a value that a feasible point exceeds
+            options={"mip_rel_gap": 1e-9, "time_limit": seconds, "presolve": False},
         )
-        assert found.x is not None
+        assert found.x is not None, "the allocation breaks a rule"
         return float(-found.fun * scale), float(-found.mip_dual_bound * scale)
 
 
-def exact(book: Book, *, seconds: float = 10.0) -> tuple[float, float]:
+def exact(  # noqa: PLR0915 - one row after the other
+    book: Book, *, seconds: float = 10.0, fixed: pl.DataFrame | None = None
+) -> tuple[float, float]:
     """Return the welfare that an integer program reaches and the most that it proves possible, micro-units.
+
+    With ``fixed``, an allocation as of a clearing, what it is worth: the program has then only to choose what lots let.
 
     One integer for the slices that a bid has of a lot in a period, or for good; nothing is pooled. A big number stands for each
     rule: on or off.
     """
-    p, hours, periods = _Rows(), book.hours, book.periods.height
+    p, hours = _Rows(), book.hours
     chips = {name: j for j, name in enumerate(book.accelerators)}
     chip = [chips[a] for a in book.lots["accelerator"].to_list()]
     rate = book.rate[book.bid_class][:, book.lot_class]
@@ -136,6 +141,7 @@ def exact(book: Book, *, seconds: float = 10.0) -> tuple[float, float]:
         )
         for i, lot in enumerate(lots)
     ]  # fmt: skip
+    has_now = {} if fixed is None else {(b, i, -1 if t is None else t): n for i, b, t, n in fixed.iter_rows()}
     gives: dict[tuple[int, int], list[tuple[int, float]]] = {}
     exclusive: dict[str, list[tuple[int, float]]] = {}
     for i, lot in enumerate(lots):
@@ -162,13 +168,17 @@ def exact(book: Book, *, seconds: float = 10.0) -> tuple[float, float]:
         if bid["group"]:
             exclusive.setdefault(f"bids {bid['group']}", []).append((any_, 1.0))
         has: dict[tuple[int, int], int] = {}
-        for i, u in gives:
+        for (i, u), terms in gives.items():
             if rate[b, i] > 0:
                 size = lots[i]["slice"]
                 most = int(usable[i].max()) // size
                 has[i, u] = p.new(-float(lots[i]["residual_micro"]) * size if u < 0 else 0.0, most)
-                gives[i, u].append((has[i, u], float(size)))
+                terms.append((has[i, u], float(size)))
                 p.le([(has[i, u], 1.0), (any_, -most)])
+                if fixed is not None:
+                    slices = has_now.pop((bid["bid"], lots[i]["lot"], u), 0) / size
+                    p.le([(has[i, u], 1.0)], slices)
+                    p.le([(has[i, u], -1.0)], -slices)
         _of_bid(
             p, book, b, bid, window, has, rate[b] * np.array([lot["slice"] for lot in lots]), usable, good
         )
@@ -178,15 +188,15 @@ def exact(book: Book, *, seconds: float = 10.0) -> tuple[float, float]:
             p.le([(c, -v) for c, v in terms])
     for members in exclusive.values():
         p.le(members, 1.0)
-    assert periods
+    assert not has_now, "an allocation that is no column of the program"
     return p.solve(seconds) if p.rows else (0.0, 0.0)
 
 
-def _usable(lot: dict[str, object], capacity: NDArray[np.int64]) -> NDArray[np.int64]:
-    usable = capacity - capacity % lot["block"]
+def _usable(lot: dict[str, Any], capacity: NDArray[np.int64]) -> NDArray[np.int64]:
+    usable: NDArray[np.int64] = capacity - capacity % int(lot["block"])
     if lot["kind"] == "sale" or lot["whole"]:
         inside = capacity > 0
-        return np.where(inside, usable[inside].min() if inside.any() else 0, 0)
+        usable = np.where(inside, usable[inside].min() if inside.any() else 0, 0).astype(np.int64)
     return usable
 
 
@@ -211,7 +221,7 @@ def _of_bid(p, book, b, bid, window, has, work, usable, good) -> None:  # type: 
                 p.le([(w, demand[t]), *((has[key], -work[key[0]]) for key in mine)])
         on = p.new()
         p.le([*shares, (on, -1.0)])
-        p.le([(on, bid["min_share"] * (1 - 1e-9)), *((w, -1.0) for w, _ in shares)])
+        p.le([(on, bid["min_share"]), *((w, -1.0) for w, _ in shares)])
         for key in has:
             p.le([(has[key], 1.0), (on, -p.most[has[key]])])
         if bid["one_pool"]:
@@ -225,7 +235,7 @@ def _of_bid(p, book, b, bid, window, has, work, usable, good) -> None:  # type: 
             p.le([(z, 1.0), *((has[key], -work[key[0]]) for key in mine)])
             done.append((z, hours[t]))
         p.le([*done, (on, -wanted)])
-        p.le([(on, bid["min_share"] * wanted * (1 - 1e-9)), *((z, -h) for z, h in done)])
+        p.le([(on, bid["min_share"] * wanted), *((z, -h) for z, h in done)])
         for key in has:
             p.le([(has[key], 1.0), (on, -p.most[has[key]])])
         if bid["one_pool"]:
@@ -239,7 +249,7 @@ def _of_bid(p, book, b, bid, window, has, work, usable, good) -> None:  # type: 
         leased = [key for key in has if key[1] == t]
         owned = [key for key in bought if usable[key[0]][t] > 0]
         p.le([(z, 1.0), (on, -demand[t])])
-        p.le([(on, bid["min_share"] * demand[t] * (1 - 1e-9)), (z, -1.0)])
+        p.le([(on, bid["min_share"] * demand[t]), (z, -1.0)])
         for key in leased:  # a lease that serves nothing is none
             p.le([(has[key], 1.0), (on, -p.most[has[key]])])
         own = p.new(0.0, demand[t], whole=False)

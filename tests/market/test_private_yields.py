@@ -7,10 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pytest
 
 from entrepot import api
-from entrepot.errors import InputError
 from entrepot.report import tables
 
 _EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -46,9 +44,15 @@ def test_a_better_chip_for_one_bid(tmp_path: Path) -> None:
     assert 2.0 * of_class in shown["mtok_per_device_hour"].to_list()
 
 
-def test_sales_are_not_cleared_on_private_yields(tmp_path: Path) -> None:
-    """What cannot be cleared is said before anything is, with the lot that stands against it."""
+def test_devices_are_bought_on_private_yields(tmp_path: Path) -> None:
+    """A buyer that gets half as much again out of a chip for sale has its own rate on it, and what it buys is proved."""
     bid, chip = "birch-chat", "huawei-ascend-910c"
-    folder = copy("spring-2025", tmp_path, f"{bid},{chip},1.1,invented for a test")
-    with pytest.raises(InputError, match=r"yields: lot .* is for sale"):
-        api.run(api.load(folder), settle=False)
+    folder = copy("spring-2025", tmp_path, f"{bid},{chip},1.5,invented for a test")
+    run = api.run(api.load(folder), settle=False, seconds=5)
+    book, plain = run.clearing.book, api.run(api.load(_EXAMPLES / "spring-2025"), settle=False, seconds=5)
+    assert run.verification.ok
+    assert book.factor is not None
+    assert (book.lots["kind"] == "sale").any()
+    sold = run.clearing.trades.filter(pl.col("kind") == "sale")
+    assert sold.height
+    assert run.clearing.certificate.bound_micro >= plain.clearing.certificate.welfare_micro

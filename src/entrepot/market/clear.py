@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -23,7 +24,7 @@ from entrepot.market.sale import clear_sale
 from entrepot.market.sale.groups import ALONE
 from entrepot.market.sale.margins import work_prices
 from entrepot.market.solve import Solved, solve
-from entrepot.market.split import split
+from entrepot.market.split import Placed, split
 from entrepot.market.spot import clear_spot
 from entrepot.market.watch import Progress, Watch
 
@@ -66,6 +67,12 @@ def clear(
     took = time.perf_counter() - began
 
     out = tables.outcome(book, of_book, found.placed, found.committed)
+    if (
+        tables.welfare(book, found.placed, out) < 0
+    ):  # idle nodes and least quantities cost more than the work is worth
+        none = np.zeros(0, dtype=np.int64)
+        found = replace(found, placed=Placed(none, none, none, none), committed=None)
+        out = tables.outcome(book, of_book, found.placed)
     welfare = round(tables.welfare(book, found.placed, out))
     most = max(welfare, math.ceil(bound(book, of_book, found.prices, found.work)))
     watch.tell("found", welfare, most)

@@ -102,28 +102,17 @@ def book(
         permits=table.select("lot_class", "bid_class", "permitted", "outcome", "citation", "reason"),
         minor_digits=len(str(minor_units(scenario.currency))) - 1,
         granted=scenario.granted,
-        factor=_factor(scenario, capacity),
+        factor=_factor(scenario),
     )
 
 
-def _factor(scenario: Scenario, capacity: I64) -> F64 | None:
+def _factor(scenario: Scenario) -> F64 | None:
     """Return (bids, accelerators of the lots, sorted) private yields; ``None`` where no bid has one."""
     chips = {name: j for j, name in enumerate(sorted({x.accelerator for x in scenario.lots}))}
     row = {b.id: i for i, b in enumerate(scenario.bids)}
     own = [y for y in scenario.yields if y.accelerator in chips and y.bid in row]
     if not own:
         return None
-    sold = [
-        x.id
-        for x, n in zip(scenario.lots, capacity.max(axis=1, initial=0).tolist(), strict=True)
-        if x.kind is LotKind.SALE and n
-    ]
-    if sold:
-        # the program for sales knows the rates of classes alone: better no answer than one that it would have to refuse
-        what = f"lot {sold[0]} is for sale, and sales are not cleared on private yields"
-        raise InputError(
-            Fault("yields", what, "Delete yields, or clear the sales in a scenario of their own.")
-        )
     factor = np.ones((len(row), len(chips)))
     for y in own:
         factor[row[y.bid], chips[y.accelerator]] = y.factor

@@ -64,7 +64,8 @@ def publish(pooled: Pooled, solved: Solved, lease: F64 | None = None) -> Prices:
     worth = np.maximum(0.0, limit[:, None] - solved.work_price) * pooled.group_buys[:, None]
     work = np.rint(np.where(pooled.group_demand > 0, worth, 0.0)).astype(np.int64)
     sale = solved.sale_price.copy()
-    untraded = pooled.is_sale & ~(solved.bought.sum(axis=0) > 0)
+    traded = np.bincount(pooled.step_pool, solved.supply.max(axis=1, initial=0.0), minlength=n_pools) > 0
+    untraded = pooled.is_sale & ~traded
     for k in np.flatnonzero(untraded):
         asks = pooled.step_ask[(pooled.step_pool == k) & (pooled.step_capacity > 0).any(axis=1)]
         sale[k] = float(asks.min()) if len(asks) else 0.0

@@ -225,11 +225,41 @@ def _hourly_rows(desk: Desk, whole: Whole, bid_rank: I64) -> tuple[I64, I64, I64
     bid, pool, period, devices = (np.concatenate(column) for column in zip(*rows, strict=True))
     total = book.bids["total_mtok"].to_numpy()[free]
     limited = np.isfinite(total)
+    rows_of = (bid, pool, period, devices)
+    bid, pool, period, devices = _from_one_pool(
+        rows_of, free, limited & one_pool, rate, p.hours, (left, total)
+    )
     unmet = limited.copy()
     unmet[limited] = total[limited] - left[limited] < least[limited] * total[limited] * (1 - 1e-9)
     gone = np.zeros(book.bids.height, dtype=np.bool_)
     gone[free[unmet]] = True
     keep = ~gone[bid]
+    return bid[keep], pool[keep], period[keep], devices[keep]
+
+
+def _from_one_pool(
+    rows: tuple[I64, I64, I64, I64], free: I64, single: Mask, rate: F64, hours: F64, totals: tuple[F64, F64]
+) -> tuple[I64, I64, I64, I64]:
+    """Leave bids that want a total from one pool the pool of which they have most; what is left to them, in place.
+
+    Parameters
+    ----------
+    rows : bid, pool, period, devices
+    free, single, rate : (free,) bids, whether they want a total from one pool, (free, pools)
+    totals : (free,) what is left, what is wanted
+    """
+    bid, pool, period, devices = rows
+    where = np.searchsorted(free, bid)
+    mine = np.flatnonzero(single[where])
+    if not len(mine):
+        return rows
+    by_pool = np.zeros(rate.shape)
+    work = devices[mine] * rate[where[mine], pool[mine]] * hours[period[mine]]
+    np.add.at(by_pool, (where[mine], pool[mine]), work)
+    keep = np.ones(len(bid), dtype=np.bool_)
+    keep[mine] = pool[mine] == by_pool[where[mine]].argmax(axis=1)
+    left, total = totals
+    left[single] = np.maximum(0.0, total[single] - by_pool[single].max(axis=1))
     return bid[keep], pool[keep], period[keep], devices[keep]
 
 

@@ -66,6 +66,20 @@ class _Counter:
         term, total = long_bids(book)
         self.single, self.term, self.total = book.bids["one_pool"].to_numpy(), term, total
         self.block = book.lots["block"].to_numpy()
+        self.out = self._beaten(book.bids["group"].to_list())
+
+    def _beaten(self, group: list[str]) -> Mask:
+        """Return (bids,) which leave buying to another of their exclusive group: the one whose work is worth most."""
+        worth = self.limit * np.minimum(
+            self.book.bids["total_mtok"].to_numpy(), self.book.demand @ self.book.hours
+        )
+        best: dict[str, tuple[float, int, int]] = {}
+        for b, name in enumerate(group):
+            if name:
+                best[name] = max(
+                    best.get(name, (-np.inf, 0, 0)), (float(worth[b]), -int(self.ties.bid[b]), b)
+                )
+        return np.array([bool(name) and best[name][2] != b for b, name in enumerate(group)], dtype=np.bool_)
 
     def _lots(self, prices: Prices) -> I64:
         """Return lots for sale whose ask the price covers, the best of each exclusive group, in merit order."""
@@ -100,7 +114,8 @@ class _Counter:
         reach = own.rate[b] * own.unit
         most = (lacks * own.window).max(axis=1)
         need = np.divide(most, reach, out=np.ones(len(reach)), where=reach > 0)
-        return np.maximum(1, np.ceil(need - NOISE)).astype(np.int64)
+        slices: I64 = np.maximum(1, np.ceil(need - NOISE)).astype(np.int64)
+        return slices
 
     def gains(self, b: int) -> tuple[F64, I64]:
         """Return (sizes,) micro that the next step saves the bid beyond its price, and its slices."""
@@ -133,7 +148,7 @@ class _Counter:
         work = float(self.own.used(slice(b, b + 1), self.capacity[b : b + 1])[0] @ self.book.hours)
         if self.total[b]:
             wanted = min(float(self.book.bids["total_mtok"][b]), float(self.book.demand[b] @ self.book.hours))
-            if self.single[b] and work < float(self.book.bids["min_share"][b]) * wanted * (1 - 1e-9):
+            if work < float(self.book.bids["min_share"][b]) * wanted * (1 - 1e-9):
                 return -np.inf
             work = min(work, wanted)
         return float(self.limit[b]) * work - paid
@@ -171,7 +186,7 @@ def purchase(
 def _terms(c: _Counter, shares: F64) -> list[tuple[int, int]]:
     """Return bids for a term and sizes that they would buy of, the greatest surplus first."""
     own, found = c.own, []
-    for b in np.flatnonzero(c.term & (c.book.demand > 0).any(axis=1)).tolist():
+    for b in np.flatnonzero(c.term & ~c.out & (c.book.demand > 0).any(axis=1)).tolist():
         there = (own.rate[b] > 0) & ~((c.book.demand[b] > 0) & ~own.window).any(axis=1)
         worth = float(c.limit[b] * (c.book.demand[b] @ c.book.hours))
         for s in np.flatnonzero(there & (shares[b, own.pool] > _LIKELY)).tolist():
@@ -183,7 +198,7 @@ def _terms(c: _Counter, shares: F64) -> list[tuple[int, int]]:
 def _floor(c: _Counter, devices: F64) -> None:
     """Sell whole slices of what the optimum sells, at most what there is."""
     own = c.own
-    b, q = np.nonzero(devices > NOISE)
+    b, q = np.nonzero((devices > NOISE) & ~c.out[:, None])
     order = np.lexsort((c.ties.bid[b], q))
     b, q = b[order], q[order]
     i, s, length = overlay(q, devices[b, q], own.pool, c.spare)
@@ -207,7 +222,7 @@ def _hand_out(c: _Counter) -> None:
     """Give what is left slice by slice to whom it saves most."""
     if not (c.spare >= c.own.unit).any():
         return
-    may = np.flatnonzero(~c.term & (c.own.rate > 0).any(axis=1) & (c.own.wanted > 0).any(axis=1))
+    may = np.flatnonzero(~c.term & ~c.out & (c.own.rate > 0).any(axis=1) & (c.own.wanted > 0).any(axis=1))
     heap: list[tuple[float, int, int]] = []
     for b in may.tolist():
         gain = float(c.gains(b)[0].max(initial=-np.inf))

@@ -76,7 +76,7 @@ def clear_sale(book: Book, goods: Goods, watch: Watch, ties: Ties, leases: Lease
     better = searched(book, goods, prices, watch.left(_SEARCH_S), ties)
     if better is not None:
         other = Found(prices, better, work_prices(book, goods, prices.lease, prices.sale))
-        if _welfare(book, goods, other) > _welfare(book, goods, best):
+        if _welfare(book, goods, other) > _welfare(book, goods, best) and _stands(book, goods, other):
             best = other
     return _tightest(book, goods, best, prices)
 
@@ -157,6 +157,22 @@ def _tightest(book: Book, goods: Goods, found: Found, prices: Prices) -> Found:
     if proved[1] < proved[0] and not _loses(book, goods, other).any():
         return other
     return found
+
+
+def _stands(book: Book, goods: Goods, found: Found) -> bool:
+    """Say whether a placing keeps least shares to the last device and nobody loses: a solver keeps rows only nearly."""
+    placed = found.placed
+    out = tables.outcome(book, goods, placed, found.committed)
+    leases = placed.period != FOR_GOOD
+    leased = np.zeros(book.demand.shape, dtype=np.bool_)
+    leased[placed.bid[leases], placed.period[leases]] = True
+    has = np.zeros(book.bids.height, dtype=np.bool_)
+    has[placed.bid] = True
+    long, share = np.logical_or(*long_bids(book)), book.bids["min_share"].to_numpy() * (1 - 1e-9)
+    little = ~long[:, None] & leased & (out.served < share[:, None] * book.demand)
+    wanted = np.minimum(book.bids["total_mtok"].to_numpy(), book.demand @ book.hours)
+    little_long = long & has & (out.served @ book.hours < share * wanted)
+    return not (little.any() or little_long.any() or _loses(book, goods, found).any())
 
 
 def _loses(book: Book, goods: Goods, found: Found) -> Mask:

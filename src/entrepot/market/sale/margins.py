@@ -28,6 +28,8 @@ F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_]
 
+_THIRDS = 45  # of an interval of prices, taken away one by one: 1e-8 of it is left
+
 
 def for_sale(goods: Goods) -> I64:
     """Return the pools that offer devices for good."""
@@ -95,20 +97,50 @@ def _gammas(book: Book, goods: Goods, bids: I64, ceiling: F64, sale: F64) -> F64
         where=rate > 0,
     )
     room = np.stack([dear[:, goods.start[pools] == s].min(axis=1) for s in starts], axis=1)
+    work = demand * hours
     candidates = [ceiling, _greedy(demand, ceiling * hours * (demand > 0), room, starts) / hours]
-    if np.isfinite(total).any():
-        wanted = _filled(ceiling, demand * hours, total) / hours
-        candidates.append(_greedy(wanted, ceiling * hours * (demand > 0), room, starts) / hours)
+    some = np.flatnonzero(np.isfinite(total))
+    if len(some):
+        own = candidates[1].copy()
+        own[some] = _of_totals(
+            work[some], ceiling[some], (limit[some], total[some]), (room[some], starts), hours
+        )
+        candidates.append(own)
     best, least = ceiling, np.full(len(bids), np.inf)
     most, inside = goods.offered[pools].max(axis=1), goods.offered[pools] > 0
     for gamma in candidates:
-        value = (_filled(gamma, demand * hours, total) * np.maximum(0.0, limit[:, None] - gamma)).sum(axis=1)
+        value = (_filled(gamma, work, total) * np.maximum(0.0, limit[:, None] - gamma)).sum(axis=1)
         saved = (gamma * (demand > 0) * hours) @ inside.T.astype(np.float64)
         gain = np.where(rate > 0, goods.residual[pools] + rate * saved - sale[pools], 0.0)
         value += np.maximum(0.0, gain) @ most
         better = value < least
         best, least = np.where(better[:, None], gamma, best), np.where(better, value, least)
     return best
+
+
+def _of_totals(work: F64, ceiling: F64, orders: tuple[F64, F64], pools: tuple[F64, I64], hours: F64) -> F64:
+    """Return (bids, periods) gamma of bids for a total: the least over lambda, what a Mtok of the total is worth, of a convex function.
+
+    ``lambda total + sum_t work (limit - lambda - gamma)+`` with gamma at most ``min(ceiling, limit - lambda)``.
+
+    Parameters
+    ----------
+    orders, pools : (bids,) limits and totals; (bids, starts) room, (starts,)
+    """
+    (limit, total), (room, starts) = orders, pools
+
+    def at(lam: F64) -> tuple[F64, F64]:
+        most = np.minimum(ceiling, (limit - lam)[:, None]) * hours * (work > 0)
+        gamma = _greedy(work / hours, most, room, starts) / hours
+        left = np.maximum(0.0, (limit - lam)[:, None] - gamma)
+        return gamma, lam * total + (work * left).sum(axis=1)
+
+    low, high = np.zeros(len(limit)), limit.copy()
+    for _ in range(_THIRDS):
+        one, two = low + (high - low) / 3, high - (high - low) / 3
+        lower = at(one)[1] <= at(two)[1]
+        low, high = np.where(lower, low, one), np.where(lower, two, high)
+    return at((low + high) / 2)[0]
 
 
 def _filled(cost: F64, work: F64, total: F64) -> F64:

@@ -241,7 +241,7 @@ def _by_period(m: _Market, b: int, rate: F64, of_group: int) -> None:  # noqa: P
             p.at_most([*work, *owned])
         if served >= 0:
             p.at_most([(z, 1.0), (served, -most)])
-            p.at_most([(served, share * most * (1 - 1e-10)), (z, -1.0)])
+            p.at_most([(served, share * most), (z, -1.0)])
             for x, upper in uses:
                 p.at_most([(x, 1.0), (served, -upper)])
         if sales:
@@ -295,7 +295,7 @@ def _total(m: _Market, b: int, rate: F64, of_group: int) -> None:
             p.at_most([(x, 1.0), (chosen[q], -upper)])
     p.at_most([(q, 1.0) for q in chosen.values()], 1.0)
     p.at_most([*done, (on, -wanted)])
-    p.at_most([(on, share * wanted * (1 - 1e-10)), *((z, -h) for z, h in done)])
+    p.at_most([(on, share * wanted), *((z, -h) for z, h in done)])
     p.at_most([*paid, *((z, -limit * h * (1 + _ROOM)) for z, h in done)])
 
 
@@ -335,7 +335,7 @@ def _term(m: _Market, b: int, rate: F64, of_group: int) -> None:
                 p.at_most([(x, 1.0), (one, -p.c.upper[x][0])])
                 paid.append((x, _price(m, s, t)))
     p.at_most([(w, 1.0) for w in shares] + [(on, -1.0)])
-    p.at_most([(on, share * (1 - 1e-10)), *((w, -1.0) for w in shares)])
+    p.at_most([(on, share), *((w, -1.0) for w in shares)])
     if single:
         p.at_most([(one, 1.0) for one in chosen], 1.0)
     p.at_most([*paid, *((w, -worth * (1 + _ROOM)) for w in shares)])
@@ -360,23 +360,23 @@ def _placed(m: _Market, x: F64, ties: Ties) -> Placed:
     keys, slices = keys[slices > 0], slices[slices > 0]
     devices = slices * m.sizes[keys[:, 1], 1]
     rows: list[tuple[int, int, int]] = []
-    for i, columns in m.lots.items():
-        block = int(book.lots["block"][i])
-        periods = [FOR_GOOD] if g.lot_mode[i] == SALE else np.flatnonzero(g.usable[i] > 0).tolist()
+    for number, columns in m.lots.items():
+        block = int(book.lots["block"][number])
+        periods = [FOR_GOOD] if g.lot_mode[number] == SALE else np.flatnonzero(g.usable[number] > 0).tolist()
         for t in periods:
             y = columns if isinstance(columns, int) else columns[t]
-            given = round(float(x[y])) * block
-            if given:
-                rows.append((i, t, given))
-    given_rows = np.array(rows, dtype=np.int64).reshape(-1, 3)
-    lot, at, given = given_rows.T
+            devices_given = round(float(x[y])) * block
+            if devices_given:
+                rows.append((number, t, devices_given))
+    from_lots = np.array(rows, dtype=np.int64).reshape(-1, 3)
+    lot, at, given = from_lots[:, 0], from_lots[:, 1], from_lots[:, 2]
     width = book.demand.shape[1] + 1
     ask = book.lots["ask_micro"].to_numpy()
     a = np.lexsort((ties.bid[keys[:, 0]], keys[:, 2], keys[:, 1]))
     c = np.lexsort((ties.lot[lot], ask[lot], at, m.size[lot]))
-    x_, y_, met = overlay(
+    mine, theirs, met = overlay(
         (keys[:, 1] * width + keys[:, 2] + 1)[a], devices[a], (m.size[lot] * width + at + 1)[c], given[c]
     )
-    bid, period, of = keys[a[x_], 0], keys[a[x_], 2], lot[c[y_]]
+    bid, period, of = keys[a[mine], 0], keys[a[mine], 2], lot[c[theirs]]
     order = np.lexsort((period, bid, of))
     return Placed(of[order], bid[order], period[order], np.rint(met[order]).astype(np.int64))

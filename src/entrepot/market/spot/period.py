@@ -152,6 +152,8 @@ def period_of(book: Book, goods: Goods, t: int, lot_rank: I64, bid_rank: I64) ->
         each = np.lcm(block, step[pool])
         quantity = quantity // each * each
         block, least = each, -(-least // each) * each
+        some = quantity >= least  # what cannot let its least in the pool's step lets nothing
+        lot, pool, block, quantity, least = lot[some], pool[some], block[some], quantity[some], least[some]
     live = np.bincount(pool, quantity, minlength=len(step)) > 0
     rate = goods.class_rate * live
     like, first = rows_id(rate)

@@ -57,6 +57,8 @@ class Curves:
         """Return (pools,) the ask of the next device of each pool; ``inf`` where none is left."""
         at = np.searchsorted(self.devices, self.base + used, side="right") - 1
         left = used < self.most
+        if not len(self.ask):
+            return np.full(len(left), np.inf)
         return np.where(left, self.ask[np.minimum(at, len(self.ask) - 1)], np.inf)
 
 
