@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
+from hypothesis import assume
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import optimize, sparse
@@ -59,9 +60,15 @@ def mixed(shape: Shape, seed: int, *, long: float = 0.3, shared: float = 0.3) ->
     )
 
 
+def sells(book: Book) -> bool:
+    """Say whether a lot for sale is there."""
+    there = (book.capacity >= book.lots["block"].to_numpy()[:, None]).any(axis=1) & ~book.waiting
+    return bool(((book.lots["kind"] == "sale").to_numpy() & there).any())
+
+
 @st.composite
 def mixed_books(draw: st.DrawFn) -> Book:
-    """Draw a small market that mixes everything."""
+    """Draw a small market that mixes everything, devices for sale among it."""
     shape = replace(
         _SHAPE,
         orders=draw(st.sampled_from([6, 10, 14, 24])),
@@ -70,7 +77,9 @@ def mixed_books(draw: st.DrawFn) -> Book:
         private_sigma=draw(st.sampled_from([0.0, 0.0, 0.2])),
         sale_share=draw(st.sampled_from([0.3, 0.6, 1.0])),
     )
-    return mixed(shape, draw(st.integers(0, 10_000)), long=draw(st.sampled_from([0.0, 0.4])))
+    book = mixed(shape, draw(st.integers(0, 10_000)), long=draw(st.sampled_from([0.0, 0.4])))
+    assume(sells(book))
+    return book
 
 
 @dataclass

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from entrepot.market.goods import SALE, Goods
+from entrepot.market.goods import FLEXIBLE, SALE, Goods
 from entrepot.market.overlay import overlay
 from entrepot.market.placing import NOISE, ROUNDING, Ties
 from entrepot.market.price import Prices
@@ -22,7 +22,7 @@ from entrepot.market.records import Book
 from entrepot.market.sale.own import Owning
 from entrepot.market.terms import long_bids
 
-__all__ = ["Purchase", "purchase"]
+__all__ = ["Purchase", "best_of_groups", "gains_of_lots", "purchase"]
 
 F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
@@ -42,6 +42,26 @@ class Purchase:
     capacity: F64
     sold: Mask
     done: Mask
+
+
+def gains_of_lots(book: Book, goods: Goods, prices: Prices) -> F64:
+    """Return (lots,) what each lot would earn above its ask at the prices, micro."""
+    ask = book.lots["ask_micro"].to_numpy()
+    margin = (prices.lease[goods.lot_pool] - ask[:, None]) * goods.usable
+    paid = np.where(goods.lot_mode == FLEXIBLE, np.maximum(0, margin) @ book.hours, margin @ book.hours)
+    sold = goods.usable.max(axis=1, initial=0) * (prices.sale[goods.lot_pool] - ask).astype(np.float64)
+    gains: F64 = np.where(goods.lot_mode == SALE, sold, paid)
+    return gains
+
+
+def best_of_groups(book: Book, gain: F64, ties: Ties) -> Mask:
+    """Return (lots,) which stand in no exclusive group, or gain most in theirs."""
+    group = book.lots["group"].to_list()
+    best: dict[str, tuple[float, int, int]] = {}
+    for i, name in enumerate(group):
+        if name:
+            best[name] = max(best.get(name, (-np.inf, 0, 0)), (float(gain[i]), -int(ties.lot[i]), i))
+    return np.array([not name or best[name][2] == i for i, name in enumerate(group)], dtype=np.bool_)
 
 
 class _Counter:
@@ -86,22 +106,8 @@ class _Counter:
         goods, group = self.goods, self.book.lots["group"].to_list()
         lots = np.flatnonzero((self.own.of_lot >= 0) & (self.ask <= prices.sale[goods.lot_pool] + ROUNDING))
         if any(group):
-            paid = (
-                np.maximum(0, prices.lease[goods.lot_pool] - self.ask[:, None])
-                * goods.usable
-                @ self.book.hours
-            )
-            sold = goods.usable.max(axis=1, initial=0) * (prices.sale[goods.lot_pool] - self.ask).astype(
-                np.float64
-            )
-            gain = np.where(goods.lot_mode == SALE, sold, paid)
-            best: dict[str, tuple[float, int, int]] = {}
-            for i, name in enumerate(group):
-                if name:
-                    best[name] = max(
-                        best.get(name, (-np.inf, 0, 0)), (float(gain[i]), -int(self.ties.lot[i]), i)
-                    )
-            lots = lots[[not group[i] or best[group[i]][2] == i for i in lots.tolist()]]
+            best = best_of_groups(self.book, gains_of_lots(self.book, goods, prices), self.ties)
+            lots = lots[best[lots]]
         merit: I64 = lots[np.lexsort((self.ties.lot[lots], self.ask[lots], self.own.of_lot[lots]))]
         return merit
 

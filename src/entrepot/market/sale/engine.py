@@ -15,17 +15,18 @@ from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from entrepot.market import outcome as tables
 from entrepot.market.certify import bound
 from entrepot.market.found import Found
-from entrepot.market.goods import Goods
+from entrepot.market.goods import SALE, Goods
 from entrepot.market.placing import Ties
 from entrepot.market.pool import Pooled, pool
 from entrepot.market.price import Prices, publish
 from entrepot.market.records import Book
-from entrepot.market.sale.buy import Purchase, purchase
+from entrepot.market.sale.buy import Purchase, best_of_groups, gains_of_lots, purchase
 from entrepot.market.sale.groups import apart, by_class
 from entrepot.market.sale.margins import costs_of_work, work_prices
 from entrepot.market.sale.own import owning, rest
@@ -65,13 +66,15 @@ def clear_sale(book: Book, goods: Goods, watch: Watch, ties: Ties, leases: Lease
     avoid = costs_of_work(book, goods, lease)
     own = owning(book, goods, _wanted(book, pooled, solved))
     bought = purchase(book, goods, prices, own, avoid, _wants(book, pooled, solved), ties)
-    found = _with_leases(book, goods, watch, prices, bought, leases)
+    found = _with_leases(book, goods, watch, prices, bought, leases, ties)
     plain = None
     if len(bought.lot):
-        none = _nothing(bought)
         if watch.left(_SEARCH_S) >= _SEARCH_S and book.bids.height <= _SMALL:
-            plain = _with_leases(book, goods, watch, prices, none, leases)
-    best = max((f for f in (found, plain) if f is not None), key=lambda f: _welfare(book, goods, f))
+            plain = _with_leases(book, goods, watch, prices, _nothing(bought), leases, ties)
+    none = np.zeros(0, dtype=np.int64)
+    nothing = replace(found, placed=Placed(none, none, none, none), committed=None)
+    stand = [f for f in (found, plain) if f is not None and _stands(book, goods, f)]
+    best = max([nothing, *stand], key=lambda f: _welfare(book, goods, f))
     watch.tell("whole orders", _welfare(book, goods, best), None)
     better = searched(book, goods, prices, watch.left(_SEARCH_S), ties)
     if better is not None:
@@ -126,10 +129,14 @@ def _nothing(like: Purchase) -> Purchase:
 
 
 def _with_leases(
-    book: Book, goods: Goods, watch: Watch, prices: Prices, bought: Purchase, leases: Leases
+    book: Book, goods: Goods, watch: Watch, prices: Prices, bought: Purchase, leases: Leases, ties: Ties
 ) -> Found:
     """Clear the leases that purchases leave, and put both together."""
-    market, of_leases = rest(book, goods, bought.capacity, bought.sold, bought.done)
+    taken = book.lots["group"].filter(pl.Series(bought.sold) & (book.lots["group"] != "")).unique()
+    lets = goods.lot_mode != SALE
+    gain = np.where(lets, gains_of_lots(book, goods, prices), -np.inf)
+    out = ~lets | ~best_of_groups(book, gain, ties) | book.lots["group"].is_in(taken.implode()).to_numpy()
+    market, of_leases = rest(book, goods, bought.capacity, out, bought.done)
     found = leases(market, of_leases, watch)
     placed = found.placed
     lot, bid = np.concatenate([placed.lot, bought.lot]), np.concatenate([placed.bid, bought.bid])
@@ -160,7 +167,10 @@ def _tightest(book: Book, goods: Goods, found: Found, prices: Prices) -> Found:
 
 
 def _stands(book: Book, goods: Goods, found: Found) -> bool:
-    """Say whether a placing keeps least shares to the last device and nobody loses: a solver keeps rows only nearly."""
+    """Say whether a placing keeps least shares to the last device, groups and one pool, and nobody loses who is not made whole.
+
+    A solver keeps rows only nearly, and an engine that does not know a rule must not decide what is published.
+    """
     placed = found.placed
     out = tables.outcome(book, goods, placed, found.committed)
     leases = placed.period != FOR_GOOD
@@ -172,7 +182,20 @@ def _stands(book: Book, goods: Goods, found: Found) -> bool:
     little = ~long[:, None] & leased & (out.served < share[:, None] * book.demand)
     wanted = np.minimum(book.bids["total_mtok"].to_numpy(), book.demand @ book.hours)
     little_long = long & has & (out.served @ book.hours < share * wanted)
-    return not (little.any() or little_long.any() or _loses(book, goods, found).any())
+    let = np.zeros(book.lots.height, dtype=np.bool_)
+    let[placed.lot] = True
+    twice = any(
+        table["group"].filter(pl.Series(mine) & (table["group"] != "")).is_duplicated().any()
+        for table, mine in ((book.lots, let), (book.bids, has))
+    )
+    single = book.bids["one_pool"].to_numpy()[placed.bid]
+    when = np.where(long[placed.bid], -2, placed.period)[single]
+    pools = pl.DataFrame(
+        {"bid": placed.bid[single], "when": when, "pool": goods.lot_pool[placed.lot[single]]}
+    )
+    many = pools.unique().select("bid", "when").is_duplicated().any()
+    lost = (_loses(book, goods, found) & ~long).any()
+    return not (little.any() or little_long.any() or twice or many or lost)
 
 
 def _loses(book: Book, goods: Goods, found: Found) -> Mask:

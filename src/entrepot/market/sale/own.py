@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from entrepot.market.goods import FLEXIBLE, SALE, WHOLE, Goods
+from entrepot.market.goods import SALE, Goods
 from entrepot.market.records import Book
 from entrepot.market.sale.margins import rates_on
 from entrepot.market.terms import long_bids
@@ -81,13 +81,13 @@ def owning(book: Book, goods: Goods, wanted: F64) -> Owning:
     return Owning(pool, kinds[:, 1], goods.offered[pool] > 0, of_lot, rate, wanted, least)
 
 
-def rest(book: Book, goods: Goods, capacity: F64, sold: Mask, done: Mask) -> tuple[Book, Goods]:
+def rest(book: Book, goods: Goods, capacity: F64, out: Mask, done: Mask) -> tuple[Book, Goods]:
     """Return the market of leases that is left once devices are bought.
 
     Parameters
     ----------
     capacity : (bids, periods) Mtok per hour of what each bid owns
-    sold : (lots,) lots of which devices are sold
+    out : (lots,) lots that are not let: those for sale, and all but one of an exclusive group
     done : (bids,) bids for a term that own what they need
     """
     bids, demand = book.bids, book.demand
@@ -100,17 +100,14 @@ def rest(book: Book, goods: Goods, capacity: F64, sold: Mask, done: Mask) -> tup
     mates = bids["group"].is_in(taken.unique().implode()).to_numpy() & ~(capacity > 0).any(axis=1)
     left[mates] = 0.0
     left[left <= _TINY * demand] = 0.0
-    gone = (goods.lot_mode == SALE) | book.lots["group"].is_in(
-        book.lots["group"].filter(pl.Series(sold) & (book.lots["group"] != "")).unique().implode()
-    ).to_numpy()
-    usable = np.where(gone[:, None], 0, goods.usable)
+    usable = np.where(out[:, None], 0, goods.usable)
     offered = np.zeros_like(goods.offered)
     np.add.at(offered, goods.lot_pool, usable)
     table = bids.with_columns(
         min_share=pl.Series(np.clip(share, 0.0, 1.0)),
         total_mtok=pl.Series(np.where(total, sums, bids["total_mtok"].to_numpy())),
     )
-    market = replace(book, bids=table, demand=left, capacity=np.where(gone[:, None], 0, book.capacity))
+    market = replace(book, bids=table, demand=left, capacity=np.where(out[:, None], 0, book.capacity))
     return market, replace(goods, usable=usable, offered=offered)
 
 
@@ -142,9 +139,3 @@ def _of_totals(book: Book, capacity: F64, total: Mask, left: tuple[F64, F64, F64
             demand[b] = 0.0
         more = min(float(sums[b]), float(demand[b] @ book.hours))
         share[b] = max(0.0, least - own) / more if more > 0 else 0.0
-
-
-def lease_lots(goods: Goods) -> Mask:
-    """Return (lots,) which are let."""
-    mask: Mask = (goods.lot_mode == FLEXIBLE) | (goods.lot_mode == WHOLE)
-    return mask
