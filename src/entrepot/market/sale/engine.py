@@ -68,9 +68,8 @@ def clear_sale(book: Book, goods: Goods, watch: Watch, ties: Ties, leases: Lease
     bought = purchase(book, goods, prices, own, avoid, _wants(book, pooled, solved), ties)
     found = _with_leases(book, goods, watch, prices, bought, leases, ties)
     plain = None
-    if len(bought.lot):
-        if watch.left(_SEARCH_S) >= _SEARCH_S and book.bids.height <= _SMALL:
-            plain = _with_leases(book, goods, watch, prices, _nothing(bought), leases, ties)
+    if len(bought.lot) and watch.left(_SEARCH_S) >= _SEARCH_S and book.bids.height <= _SMALL:
+        plain = _with_leases(book, goods, watch, prices, _nothing(bought), leases, ties)
     none = np.zeros(0, dtype=np.int64)
     nothing = replace(found, placed=Placed(none, none, none, none), committed=None)
     stand = [f for f in (found, plain) if f is not None and _stands(book, goods, f)]
