@@ -15,6 +15,7 @@ from typing import Final, Literal
 from entrepot import catalogue
 from entrepot.catalogue.records import NumberFormat
 from entrepot.performance.accuracy.names import read_chip, read_model
+from entrepot.performance.accuracy.rows import LONGEST
 from entrepot.performance.chip import TERA, Chip
 from entrepot.performance.operations import missing_parts
 from entrepot.performance.training import (
@@ -103,6 +104,8 @@ def conditions(row: Mapping[str, str]) -> Conditions | str:
     if sequence is None:
         sequence = 2048.0
         said.append("sequence not stated: 2048")
+    if not 1 <= sequence <= LONGEST:
+        return f"no sequence holds {sequence:g} tokens"
     tp, pp, cp, ep, vp = (
         int(_search(rf"{word} ?(\d+)", text) or 1) for word in ("TP", "PP", "CP", "EP", "VP")
     )

@@ -22,7 +22,7 @@ from entrepot.performance.accuracy.readings import (
     mlperf_lengths,
     mlperf_limits,
 )
-from entrepot.performance.accuracy.rows import METRICS, Row
+from entrepot.performance.accuracy.rows import LONGEST, METRICS, Row
 from entrepot.performance.accuracy.servers import Asked, Server, server
 from entrepot.performance.chip import native_format
 
@@ -138,6 +138,8 @@ def read_conditions(row: Row) -> Conditions | Unanswered:
     scenario = _scenario(row)
     lengths = _lengths(row, model.id, assumed)
     isl, osl = lengths.isl, lengths.osl
+    if max(isl, osl) > LONGEST:
+        return Unanswered(f"no request holds {max(isl, osl):g} tokens")
     load = read_load(row, scenario, replicas, dp, assumed)
     dashboard = "inferencex" in notes or "inferencemax" in notes
     runs = server(

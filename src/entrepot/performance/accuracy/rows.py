@@ -13,8 +13,9 @@ from pathlib import Path
 
 from entrepot.errors import Fault, InputError
 
-__all__ = ["HEADER", "METRICS", "Row", "read_rows", "shipped_path"]
+__all__ = ["HEADER", "LONGEST", "METRICS", "Row", "read_rows", "shipped_path"]
 
+LONGEST = 1e8  # tokens: more than any context on offer, so a slip of the pen
 HEADER = (
     "id",
     "accelerator",
