@@ -110,7 +110,9 @@ def test_recomputation_trades_time_for_memory(layout: TrainingLayout) -> None:
     )
     some = step_seconds(training_chip(H100), shape(LLAMA), RUN, [replace(layout, recompute="selective")])
     assert again.activations[0] < some.activations[0] < plain.activations[0]
-    assert plain.step[0] < some.step[0] < again.step[0] < 1.6 * plain.step[0]
+    # where weights are gathered for longer than is computed, computing a little more costs nothing
+    assert plain.step[0] <= some.step[0] <= again.step[0] < 1.6 * plain.step[0]
+    assert plain.step[0] < again.step[0]
     assert again.weights[0] == plain.weights[0]
 
 
