@@ -16,7 +16,7 @@ import numpy as np
 
 from entrepot.performance.accuracy.rows import shipped_path
 from entrepot.performance.calibration.heldout import held_by
-from entrepot.performance.calibration.own_runs import SHRINK
+from entrepot.performance.calibration.own_runs import shrinkage
 from entrepot.performance.calibration.run import metric_of, read_material
 
 _LEAST = 9
@@ -30,24 +30,29 @@ def main() -> None:
     m = read_material(shipped_path(), silicon)
     use = np.array([flag == "" for flag in m.flag])
     for by in ("chip", "model"):
-        off = held_by(m, use, by).residual
+        held = held_by(m, use, by)
+        off = held.residual
         cells: dict[tuple[str, str], list[int]] = {}
         for i in np.flatnonzero(use & np.isfinite(off)):
             cells.setdefault((metric_of(m, int(i)), m.keys[i].at("cell")), []).append(int(i))
         cells = {key: members for key, members in cells.items() if len(members) >= _LEAST}
         for metric in sorted({metric for metric, _ in cells}):
-            groups = [off[members] for (name, _), members in cells.items() if name == metric]
-            said = [f"no points {_median(np.concatenate(groups)):.1f} %"]
+            groups = [
+                (off[members], shrinkage(held.deviation[members], held.unknown[members]))
+                for (name, _), members in cells.items()
+                if name == metric
+            ]
+            said = [f"no points {_median(np.concatenate([g for g, _ in groups])):.1f} %"]
             for points in _POINTS:
                 rng = np.random.default_rng(points)
                 left = []
                 for _ in range(_DRAWS):
-                    for group in groups:
+                    for group, weight in groups:
                         mixed = rng.permutation(group)
-                        offset = -mixed[:points].sum() / (points + SHRINK)
+                        offset = -mixed[:points].sum() / (points + weight)
                         left.append(mixed[points:] + offset)
                 said.append(f"{points}: {_median(np.concatenate(left)):.1f} %")
-            rows = sum(len(group) for group in groups)
+            rows = sum(len(group) for group, _ in groups)
             print(f"{by} left out, {metric}, {len(groups)} cells, {rows} rows: {', '.join(said)}")
 
 

@@ -18,6 +18,7 @@ from entrepot.performance.accuracy.baseline import roofline_coefficients
 from entrepot.performance.accuracy.judge import judge_rows, shipped_model
 from entrepot.performance.accuracy.rows import read_rows, shipped_path
 from entrepot.performance.calibration.fit import Observations, fit, predicted_log
+from entrepot.performance.calibration.mixed import learn_effects
 from entrepot.performance.calibration.own_runs import (
     Setup,
     learn_own,
@@ -27,9 +28,11 @@ from entrepot.performance.calibration.own_runs import (
 )
 from entrepot.performance.calibration.run import TAUGHT, Material, load, physics_log, predict, train
 from entrepot.performance.coefficients import coefficients
+from entrepot.performance.effects import TERMS, Rows, effects_of_text, text_of_effects
+from entrepot.performance.effects import predict as ask_effects
 from entrepot.performance.efficiency import provenance
 from entrepot.performance.intervals import conformal, regime
-from entrepot.performance.offsets import METRICS, Key, calibrated, learn, offset, paces
+from entrepot.performance.offsets import METRICS, Key, calibrated, paces
 from entrepot.performance.points import answers
 
 DATA = files("entrepot.performance").joinpath("data")
@@ -72,10 +75,10 @@ def test_a_chip_left_out_is_answered_better_than_by_a_roofline(material: Materia
     held = np.array([c.chip_id == "nvidia-h100-sxm5-80gb" for c in material.asked.conditions])
     use = np.array([flag == "" for flag in material.flag])
     model = train(material, use & ~held, rounds=4)
-    assert not any(key.split("|")[0] == "nvidia-h100-sxm5-80gb" for _, key, _ in model.offsets)
+    assert not any("nvidia-h100-sxm5-80gb" in k for table in model.effects.values.values() for k in table)
     plain = physics_log(material, answers(material.points, roofline_coefficients()))
     rows = held & use
-    ours = np.abs(np.expm1((predict(material, model) - material.log_value)[rows]))
+    ours = np.abs(np.expm1((predict(material, model).log - material.log_value)[rows]))
     theirs = np.abs(np.expm1((plain - material.log_value)[rows]))
     assert rows.sum() > 100
     assert float(np.nanmedian(ours)) < 0.7 * float(np.nanmedian(theirs))
@@ -86,19 +89,79 @@ def key(chip: str, model: str) -> Key:
     return Key("closed", "Hopper", chip, "vllm", "0.10", model, "fp8", "1/1", "tp1")
 
 
-def test_offsets_shrink_and_fall_back() -> None:
-    """One row teaches little, many teach nearly all, an unknown key nothing that it should not."""
-    few = learn([key("a", "m")], ["tpot_s"], np.array([0.5]), np.ones(1))
-    many = learn([key("a", "m")] * 200, ["tpot_s"] * 200, np.full(200, 0.5), np.ones(200))
-    assert 0 < -offset(few, key("a", "m"), "tpot_s") < -offset(many, key("a", "m"), "tpot_s")
-    assert offset(many, key("a", "m"), "tpot_s") == pytest.approx(-0.5, abs=0.02)
-    assert offset(many, key("b", "n"), "ttft_s") == 0.0
-    assert abs(offset(many, key("b", "n"), "tpot_s")) < abs(offset(many, key("a", "m"), "tpot_s"))
+def rows_of(keys: list[Key], metric: str = "tpot_s") -> Rows:
+    """Return rows whose slopes are drawn at random."""
+    random = np.random.default_rng(3)
+    slopes = {
+        s: np.ones(len(keys)) if s == "1" else random.uniform(-1, 1, len(keys))
+        for t in TERMS
+        for s in t.slopes
+    }
+    return Rows.of(keys, [metric] * len(keys), slopes)
+
+
+def test_effects_shrink_and_fall_back() -> None:
+    """One row teaches little, many teach nearly all, an unknown key is answered less surely."""
+    known = key("a", "m")
+    few, many = (
+        learn_effects(rows_of([known] * n), np.full(n, 0.5), np.ones(n, dtype=bool), rounds=1)
+        for n in (1, 200)
+    )
+    said = [ask_effects(e, rows_of([known])).mean[0] for e in (few, many)]
+    assert 0 < said[0] < said[1] < 0.5
+    assert said[1] > 0.45
+    unknown = ask_effects(many, rows_of([key("b", "n")]))
+    assert 0 < unknown.mean[0] < said[1]
+    assert unknown.variance[0] > 2 * ask_effects(many, rows_of([known])).variance[0]
+
+
+def test_effects_are_the_best_linear_prediction() -> None:
+    """Grouped elimination against one dense matrix of the whole: mean = K (K + noise)^-1 y, at the starting variances."""
+    random = np.random.default_rng(5)
+    keys = [key(c, m) for c in "abc" for m in "mnop" for _ in range(12)]
+    rows, y = rows_of(keys), random.normal(0, 0.3, len(keys))
+    found = learn_effects(rows, y, np.ones(len(keys), dtype=bool), rounds=1)
+    whole = np.zeros((len(keys), len(keys)))
+    for term in TERMS:
+        if term.channel == "pace":
+            group, _ = rows.groups(term.fields)
+            x = np.stack([rows.slopes[s] for s in term.slopes], axis=1)
+            whole += (group[:, None] == group) * ((x * found.prior[term.name, "pace"]) @ x.T)
+    dense = whole @ np.linalg.solve(whole + found.noise["tpot_s"] * np.eye(len(keys)), y)
+    np.testing.assert_allclose(ask_effects(found, rows).mean, dense, atol=1e-9)
+
+
+def test_variances_come_from_the_rows() -> None:
+    """Models differ by 0.3, chips not at all: the fit finds which, and the noise."""
+    random = np.random.default_rng(7)
+    models = [f"m{k}" for k in range(30)]
+    own = dict(zip(models, random.normal(0, 0.3, len(models)), strict=True))
+    keys = [key(c, m) for c in ("a", "b", "c", "d") for m in models for _ in range(6)]
+    y = np.array([own[k.model] for k in keys]) + random.normal(0, 0.05, len(keys))
+    found = learn_effects(rows_of(keys), y, np.ones(len(keys), dtype=bool), rounds=25)
+
+    def deviation(*levels: str) -> float:
+        return float(np.sqrt(sum(float(found.prior[name, "pace"][0]) for name in levels)))
+
+    assert 0.2 < deviation("model", "weights", "served", "edition") < 0.4
+    assert deviation("chip", "silicon", "cell", "release") < 0.05
+    assert found.noise["tpot_s"] ** 0.5 == pytest.approx(0.05, rel=0.25)
+
+
+def test_a_file_of_effects_says_what_was_learned() -> None:
+    """Written and read again, it predicts the same."""
+    keys = [key(c, m) for c in "ab" for m in "mn" for _ in range(15)]
+    rows, y = rows_of(keys), np.random.default_rng(9).normal(0, 0.3, len(keys))
+    found = learn_effects(rows, y, np.ones(len(keys), dtype=bool))
+    again = effects_of_text(text_of_effects(found))
+    for name in ("mean", "variance"):
+        one, two = (getattr(ask_effects(e, rows), name) for e in (found, again))
+        np.testing.assert_allclose(one, two, atol=2e-3)
 
 
 def test_a_regime_says_how_much_was_measured() -> None:
     """Wide where we know little."""
-    table = learn([key("a", "m"), key("b", "n")], ["tpot_s"] * 2, np.zeros(2), np.ones(2))
+    table = learn_effects(rows_of([key("a", "m"), key("b", "n")]), np.zeros(2), np.ones(2, dtype=bool))
     assert regime(table, key("a", "m")) == "known cell"
     assert regime(table, key("a", "n")) == "new cell"
     assert regime(table, key("c", "m")) == "chip unseen"

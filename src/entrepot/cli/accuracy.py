@@ -103,7 +103,7 @@ def _held_out(by: HeldOut) -> list[Judged]:
     m = load([r for r in read_rows(shipped_path()) if not r.metric.startswith("kernel")])
     use = np.array([flag == "" for flag in m.flag])
     held = held_by(m, use, by, say=note)
-    return judged_of(m, held.residual + m.log_value, held.regime)
+    return judged_of(m, held.residual + m.log_value, held.deviation, held.regime)
 
 
 def _write(path: Path, judged: Sequence[Judged]) -> None:

@@ -104,7 +104,23 @@ _LEVELS: Mapping[str, tuple[str, ...]] = {
 }
 _FORM: Mapping[str, Mapping[str, str]] = {
     "pace": dict.fromkeys(
-        "harness service version weights model served kind path chip silicon source work lengths curve".split(), "1"
+        [
+            "harness",
+            "service",
+            "version",
+            "weights",
+            "model",
+            "served",
+            "kind",
+            "path",
+            "chip",
+            "silicon",
+            "source",
+            "work",
+            "lengths",
+            "curve",
+        ],
+        "1",
     )
     | {"edition": "1", "cell": "1 load output", "release": "1 load output", "layout": "1 load"},
     "ttft": {
@@ -128,9 +144,26 @@ _FORM: Mapping[str, Mapping[str, str]] = {
         "lengths": "1",
         "curve": "1",
     },
-    "rate": dict.fromkeys("harness service source release".split(), "1"),
+    "rate": dict.fromkeys(["harness", "service", "source", "release"], "1"),
     "queued": dict.fromkeys(
-        "harness service queue version weights model kind path chip silicon source cell work release curve".split(), "1"
+        [
+            "harness",
+            "service",
+            "queue",
+            "version",
+            "weights",
+            "model",
+            "kind",
+            "path",
+            "chip",
+            "silicon",
+            "source",
+            "cell",
+            "work",
+            "release",
+            "curve",
+        ],
+        "1",
     ),
 }
 TERMS = tuple(
@@ -195,8 +228,10 @@ def loadings(rows: Rows, channel: str) -> F64:
     ttft, tpot = rows.metric == "ttft_s", rows.metric == "tpot_s"
     rate = (rows.metric == "rate") & ~queued
     if channel == "pace":
-        return tpot * 1.0 - rate * 1.0 + ttft * _OF_TTFT
-    return (ttft if channel == "ttft" else rate).astype(np.float64)
+        pace: F64 = tpot * 1.0 - rate * 1.0 + ttft * _OF_TTFT
+        return pace
+    own: F64 = (ttft if channel == "ttft" else rate).astype(np.float64)
+    return own
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """How far off may an answer be?
 
-Split conformal on logarithms: the factor x/÷ of a regime is the 90 % quantile of |log(predicted / measured)| over rows that
-were held out in the matching way, so that a chip never measured is judged by chips that were left out of the fit. The regime
+Normalised split conformal on logarithms: the effects give each answer a standard deviation; how many of them an interval
+spans is the 90 % quantile of |log(predicted / measured)| / deviation over rows that were held out in the matching way, so
+that a chip never measured is judged by chips that were left out of the fit. The regime
 follows from how much of the answer's key was measured. ``make calibrate`` writes ``data/intervals.csv``.
 """
 
@@ -14,8 +15,9 @@ from importlib.resources import files
 
 import numpy as np
 
+from entrepot.performance.effects import Effects
 from entrepot.performance.efficiency import Efficiency
-from entrepot.performance.offsets import Key, Offsets, own_cell
+from entrepot.performance.offsets import Key, own_cell
 from entrepot.performance.records import F64
 
 __all__ = ["NOMINAL", "REGIMES", "Width", "conformal", "rate_factor", "regime", "shipped_widths", "width"]
@@ -28,20 +30,16 @@ REGIMES = {
     "model unseen": "the model was never measured",
     "both unseen": "neither chip nor model was measured",
 }
-Width = tuple[float, int]  # factor up and down, residuals behind it
+Width = tuple[
+    float, float, int
+]  # standard deviations; the factor that they mostly come to; residuals behind them
 
-_SERVED = ("tpot_s", "rate", "ttft_s")
 
-
-def regime(table: Offsets, key: Key) -> str:
-    """Return how much of an answer's key the offsets know."""
-
-    def known(level: str, text: str) -> bool:
-        return any((level, text, metric) in table for metric in _SERVED)
-
-    chip = known("chip", key.at("chip"))
-    model = any(known("model", f"{key.model}|{fmt}") for fmt in ("bf16", "fp8", "int8", "fp4"))
-    if known("cell", key.at("cell")):
+def regime(effects: Effects, key: Key) -> str:
+    """Return how much of an answer's key the effects know."""
+    chip = effects.knows("chip", f"{key.chip}|{key.stack}")
+    model = any(effects.knows("weights", f"{key.model}|{fmt}") for fmt in ("bf16", "fp8", "int8", "fp4"))
+    if effects.knows("cell", "|".join((key.chip, key.stack, key.model, key.format))):
         return "known cell"
     if chip and model:
         return "new cell"
@@ -67,16 +65,16 @@ def conformal(residuals: F64, nominal: float = NOMINAL) -> float:
 
 @cache
 def shipped_widths() -> dict[tuple[str, str, str], Width]:
-    """Return the factors of ``data/intervals.csv`` by (regime, harness family, metric)."""
+    """Return the widths of ``data/intervals.csv`` by (regime, harness family, metric)."""
     text = files("entrepot.performance").joinpath("data", "intervals.csv").read_text(encoding="utf-8")
     return {
-        (r["regime"], r["harness"], r["metric"]): (float(r["factor"]), int(r["rows"]))
+        (r["regime"], r["harness"], r["metric"]): (float(r["sds"]), float(r["factor"]), int(r["rows"]))
         for r in csv.DictReader(text.splitlines())
     }
 
 
-def width(widths: dict[tuple[str, str, str], Width], regime_: str, harness: str, metric: str) -> float:
-    """Return the factor for an answer, from the narrowest group that is on record; never below the known cell's.
+def width(widths: dict[tuple[str, str, str], Width], regime_: str, harness: str, metric: str) -> Width:
+    """Return the width for an answer, from the narrowest group that is on record.
 
     Parameters
     ----------
@@ -85,9 +83,9 @@ def width(widths: dict[tuple[str, str, str], Width], regime_: str, harness: str,
     """
     for group in ((regime_, harness, metric), (regime_, "any", metric)):
         if group in widths:
-            return widths[group][0]
-    known = [w for (_, _, m), (w, _) in widths.items() if m == metric]
-    return max(known, default=3.0)
+            return widths[group]
+    known = [w for (_, _, m), w in widths.items() if m == metric]
+    return max(known, default=(2.0, 3.0, 0))
 
 
 def rate_factor(efficiency: Efficiency, key: Key) -> float:
@@ -97,5 +95,5 @@ def rate_factor(efficiency: Efficiency, key: Key) -> float:
     wider: a search for the best layout is drawn to errors in its own favour, and engine and version are the user's.
     """
     if own_cell(key):
-        return min(width(shipped_widths(), "known cell", "any", "rate"), efficiency.spread)
+        return min(width(shipped_widths(), "known cell", "any", "rate")[1], efficiency.spread)
     return efficiency.spread

@@ -16,8 +16,8 @@ from entrepot.performance.accuracy.report import Judged, group_of
 from entrepot.performance.accuracy.rows import Row
 from entrepot.performance.calibration.run import Material, Model, load, metric_of, predict
 from entrepot.performance.coefficients import coefficients
+from entrepot.performance.effects import shipped_effects
 from entrepot.performance.intervals import regime, shipped_widths, width
-from entrepot.performance.offsets import shipped
 from entrepot.performance.points import answers
 from entrepot.performance.records import F64
 from entrepot.performance.service import service
@@ -29,7 +29,7 @@ _BANDS = ((4, "1-4"), (16, "5-16"), (64, "17-64"), (math.inf, "above 64"))
 
 def shipped_model() -> Model:
     """Return the model as it is shipped: fitted coefficients and offsets of the data files."""
-    return Model(coefficients(), shipped())
+    return Model(coefficients(), shipped_effects())
 
 
 def judge_rows(rows: Sequence[Row], model: Model | None = None) -> list[Judged]:
@@ -52,8 +52,9 @@ def _serving(rows: Sequence[Row], model: Model) -> list[Judged]:
     readable = [r for r in rows if not isinstance(read_conditions(r), Unanswered)]
     if readable:
         m = load(readable)
-        regimes = [regime(model.offsets, key) for key in m.keys]
-        by_line = {id(j.row): j for j in judged_of(m, predict(m, model), regimes)}
+        regimes = [regime(model.effects, key) for key in m.keys]
+        says = predict(m, model)
+        by_line = {id(j.row): j for j in judged_of(m, says.log, says.deviation, regimes)}
     out = []
     for row in rows:
         found = by_line.get(id(row))
@@ -65,7 +66,7 @@ def _serving(rows: Sequence[Row], model: Model) -> list[Judged]:
     return out
 
 
-def judged_of(m: Material, log_predicted: F64, regimes: Sequence[str]) -> list[Judged]:
+def judged_of(m: Material, log_predicted: F64, deviation: F64, regimes: Sequence[str]) -> list[Judged]:
     """Return the rows of a material with the answers given, in the units of the rows."""
     plain = in_units_of_row(m.asked, answers(m.points, roofline_coefficients()))
     widths = shipped_widths()
@@ -76,7 +77,8 @@ def judged_of(m: Material, log_predicted: F64, regimes: Sequence[str]) -> list[J
         if not math.isfinite(value):
             out.append(_unanswered(row, "no figure came out of the arithmetic", c.harness))
             continue
-        factor = width(widths, regimes[i], m.keys[i].harness, metric_of(m, i))
+        sds = width(widths, regimes[i], m.keys[i].harness, metric_of(m, i))[0]
+        factor = math.exp(sds * float(deviation[i]))
         said = list(c.assumed)
         if c.harness == "rate" and busy[i] > service().busy_max:
             said.append(f"saturated: the load is {busy[i]:.0%} of what a replica takes")

@@ -1,7 +1,7 @@
 """``python -m entrepot.performance.calibration``: fit the performance model to published measurements and say how good it is.
 
 Reads ``data/measurements.csv`` and, where it is given, the serving table of the wheel ``aiconfigurator-core``; writes
-``fitted.toml``, ``offsets.csv``, ``intervals.csv`` and ``heldout.csv`` beside the measurements. Nothing is written unless all
+``fitted.toml``, ``effects.csv``, ``intervals.csv`` and ``heldout.csv`` beside the measurements. Nothing is written unless all
 of it was made.
 """
 
@@ -25,10 +25,10 @@ from entrepot.performance.calibration.write import (
     fitted_toml,
     intervals_csv,
     metrics_of,
-    offsets_csv,
     widths_of,
     write_all,
 )
+from entrepot.performance.effects import text_of_effects
 from entrepot.performance.points import answers
 
 _DATA = Path(__file__).parents[1] / "data"
@@ -62,7 +62,9 @@ def main() -> int:
     plain = physics_log(m, answers(m.points, roofline_coefficients())) - m.log_value
     metrics = metrics_of(m)
     families = [key.harness for key in m.keys]
-    pooled: list[tuple[float, str, str, str, str]] = []  # residual, regime, harness, metric, curve
+    pooled: list[
+        tuple[float, float, str, str, str, str]
+    ] = []  # residual, deviation, regime, harness, metric, curve
     lines: list[dict[str, object]] = []
     asked = [by for by in HELD_BY if by in given.held.split(",")]
     for by in asked:
@@ -71,7 +73,14 @@ def main() -> int:
         if by == "source":  # a source is often a chip and a model as well: its rows would blur the regimes
             continue
         pooled += [
-            (float(held.residual[i]), held.regime[i], families[i], metrics[i], m.curve[i])
+            (
+                float(held.residual[i]),
+                float(held.deviation[i]),
+                held.regime[i],
+                families[i],
+                metrics[i],
+                m.curve[i],
+            )
             for i in np.flatnonzero(use & np.isfinite(held.residual))
         ]
     kept = [r for r in _read(given.out / "heldout.csv") if r["left_out"] not in {*asked, "nested"}]
@@ -80,10 +89,11 @@ def main() -> int:
         write_all(given.out, {"heldout.csv": _csv([*kept, *lines, *nested])})
         return 0
     residuals = np.array([p[0] for p in pooled])
-    names, harness = [p[1] for p in pooled], [p[2] for p in pooled]
-    metric, curves = [p[3] for p in pooled], [p[4] for p in pooled]
-    widths = widths_of(residuals, names, harness, metric)
-    lines += coverage(residuals, names, harness, metric, curves)
+    deviations = np.array([p[1] for p in pooled])
+    names, harness = [p[2] for p in pooled], [p[3] for p in pooled]
+    metric, curves = [p[4] for p in pooled], [p[5] for p in pooled]
+    widths = widths_of(residuals, deviations, names, harness, metric)
+    lines += coverage(residuals, deviations, names, harness, metric, curves)
     sources = "measurements.csv" + (
         " and silicon_sample.csv of aiconfigurator-core 0.12.0" if given.silicon else ""
     )
@@ -91,7 +101,7 @@ def main() -> int:
         given.out,
         {
             "fitted.toml": fitted_toml(model, int(use.sum()), given.day, sources),
-            "offsets.csv": offsets_csv(model),
+            "effects.csv": text_of_effects(model.effects),
             "intervals.csv": intervals_csv(widths),
             "heldout.csv": _csv([*kept, *lines]),
         },

@@ -92,6 +92,7 @@ def table_of(m: Material, use: Mask, by: str, held: Held, plain: F64) -> list[di
 
 def coverage(
     residuals: F64,
+    deviations: F64,
     regimes: Sequence[str],
     harness: Sequence[str],
     metrics: Sequence[str],
@@ -111,13 +112,15 @@ def coverage(
         keep = [int(i) for i in np.flatnonzero(first)]
         widths = widths_of(
             residuals[keep],
+            deviations[keep],
             [regimes[i] for i in keep],
             [harness[i] for i in keep],
             [metrics[i] for i in keep],
         )
         tried: dict[tuple[str, str], list[tuple[bool, float]]] = {}
         for i in (int(i) for i in np.flatnonzero(~first)):
-            factor = width(widths, regimes[i], harness[i], metrics[i])
+            sds = width(widths, regimes[i], harness[i], metrics[i])[0]
+            factor = float(np.exp(sds * deviations[i]))
             tried.setdefault((regimes[i], metrics[i]), []).append(
                 (abs(residuals[i]) <= np.log(factor), factor)
             )

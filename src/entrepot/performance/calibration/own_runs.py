@@ -22,10 +22,10 @@ from entrepot.performance.accuracy.conditions import Unanswered, read_conditions
 from entrepot.performance.accuracy.rows import Row, read_rows
 from entrepot.performance.calibration.run import Model, load, metric_of, predict
 from entrepot.performance.offsets import LEVELS, Offsets
+from entrepot.performance.records import F64
 
-__all__ = ["SHRINK", "Setup", "learn_own", "offsets_text", "read_offsets", "rows_of_runs"]
+__all__ = ["Setup", "learn_own", "offsets_text", "read_offsets", "rows_of_runs", "shrinkage"]
 
-SHRINK = 1.0  # rows that the shipped model weighs like against the user's own
 _HEADER = ["level", "key", "metric", "log_offset", "rows"]
 
 
@@ -207,14 +207,17 @@ def learn_own(rows: Sequence[Row], model: Model) -> tuple[Offsets, list[dict[str
     if faults:
         raise InputError(faults)
     m = load(rows)
-    before = predict(m, model) - m.log_value
+    says = predict(m, model)
+    before = says.log - m.log_value
     out: Offsets = {}
     groups: dict[tuple[str, str, str], list[int]] = {}
     for i, key in enumerate(m.keys):
         groups.setdefault(("cell", key.at("cell"), metric_of(m, i)), []).append(i)
     after = before.copy()
     for group, members in groups.items():
-        value = -float(before[members].sum()) / (len(members) + SHRINK)
+        value = -float(before[members].sum()) / (
+            len(members) + shrinkage(says.deviation[members], says.unknown[members])
+        )
         out[group] = (value, len(members))
         after[members] += value
     told: list[dict[str, object]] = [
@@ -229,6 +232,17 @@ def learn_own(rows: Sequence[Row], model: Model) -> tuple[Offsets, list[dict[str
         for row, b, a, key in zip(m.asked.rows, before, after, m.keys, strict=True)
     ]
     return out, told
+
+
+def shrinkage(deviation: F64, unknown: F64) -> float:
+    """Return how many rows of a user's own the shipped model weighs like: a row's noise over what the model does not know.
+
+    Parameters
+    ----------
+    deviation, unknown : (rows,) standard deviations of answers with a row's noise and without
+    """
+    known = float((unknown**2).mean())
+    return (float((deviation**2).mean()) - known) / max(known, 1e-6)
 
 
 def offsets_text(own: Offsets) -> str:

@@ -1,13 +1,13 @@
-"""How is a model made from measurements: rows in, coefficients, offsets and their errors out?
+"""How is a model made from measurements: rows in, coefficients, effects and their errors out?
 
-``Material`` is the rows with their points; ``train`` fits coefficients and offsets on some of them; ``predict`` answers any.
+``Material`` is the rows with their points; ``train`` fits coefficients and effects on some of them; ``predict`` answers any.
 Held-out figures come from training again, from the starting values, without the rows that are held out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +18,14 @@ from entrepot.performance.accuracy.predict import Asked, ask
 from entrepot.performance.accuracy.rows import Row, read_rows
 from entrepot.performance.calibration.clean import flags
 from entrepot.performance.calibration.fit import KINDS, STRENGTH, Fit, Observations, fit
+from entrepot.performance.calibration.mixed import learn_effects
 from entrepot.performance.calibration.silicon import silicon_rows
 from entrepot.performance.coefficients import ARCHITECTURES, Coefficients, coefficients
+from entrepot.performance.effects import Effects, Rows
+from entrepot.performance.effects import predict as ask_effects
+from entrepot.performance.features import features
 from entrepot.performance.intervals import regime
-from entrepot.performance.offsets import Key, Offsets, learn, offset, same_model
+from entrepot.performance.offsets import Key, same_model
 from entrepot.performance.points import Answers, Points, answers, points
 from entrepot.performance.records import F64
 
@@ -29,6 +33,7 @@ __all__ = [
     "Held",
     "Material",
     "Model",
+    "Predicted",
     "folds",
     "held_out",
     "key_of",
@@ -76,10 +81,10 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Coefficients and offsets."""
+    """Coefficients and effects."""
 
     coefficients: Coefficients
-    offsets: Offsets
+    effects: Effects
     fit: Fit | None = None
 
 
@@ -95,6 +100,9 @@ def key_of(c: Conditions, arch: str) -> Key:
         format=str(c.weight_format),
         lengths=f"{c.isl:g}/{c.osl:g}",
         layout=f"tp{c.tp}dp{c.dp}ep{c.ep}",
+        kind="moe" if c.model.model.n_experts else "dense",
+        pattern="equal" if c.equal else "mixed",
+        source=c.source,
     )
 
 
@@ -168,15 +176,15 @@ def train(
     fitted = fit(m.points, observed, base, rounds=rounds, strength=strength)
     found = answers(m.points, fitted.coefficients)
     raw = physics_log(m, found)
-    learned = use & np.isfinite(raw) & np.isfinite(m.log_value)
-    rows = np.flatnonzero(learned)
-    table = learn(
-        [m.keys[i] for i in rows],
-        [metric_of(m, int(i)) for i in rows],
-        (raw - m.log_value)[rows],
-        np.ones(len(rows)),
-    )
+    table = learn_effects(rows_of(m, fitted.coefficients, found), m.log_value - raw, use)
     return Model(fitted.coefficients, table, fitted)
+
+
+def rows_of(m: Material, values: Coefficients, found: Answers) -> Rows:
+    """Return the rows as the effects read them: keys, metrics, and slopes under these coefficients."""
+    slopes = features(m.points, values, found)
+    metrics = [metric_of(m, i) for i in range(len(m))]
+    return Rows.of(m.keys, metrics, {name: x[m.asked.point_of_row] for name, x in slopes.items()})
 
 
 def metric_of(m: Material, i: int) -> str:
@@ -193,30 +201,46 @@ def physics_log(m: Material, found: Answers) -> F64:
     return out
 
 
-def predict(m: Material, model: Model, found: Answers | None = None) -> F64:
-    """Return the logarithm of the model's answer for each row, with offsets."""
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """Logarithm of the model's answer for each row, its standard deviation, and that without a row's noise; (rows,) each."""
+
+    log: F64
+    deviation: F64
+    unknown: F64
+
+
+def predict(m: Material, model: Model, found: Answers | None = None) -> Predicted:
+    """Return the model's answer for each row, with effects.
+
+    The rate of a closed loop in a cell whose rate was not measured follows from its latencies by Little's law.
+    """
     at = answers(m.points, model.coefficients) if found is None else found
-    out = physics_log(m, at)
-    for i, key in enumerate(m.keys):
-        kind = KINDS[m.kind[i]]
-        if kind in {"ttft_s", "tpot_s"}:
-            out[i] += offset(model.offsets, key, kind)
-            continue
-        own = offset(model.offsets, key, "rate")
-        c = m.asked.conditions[i]
-        cell = ("cell", key.at("cell"), "rate") in model.offsets
-        if c.harness == "closed" and not cell and kind in {"output_per_s", "total_per_s"}:
-            k = m.asked.point_of_row[i]
-            ttft = at.ttft_s[k] * np.exp(offset(model.offsets, key, "ttft_s"))
-            tpot = at.tpot_s[k] * np.exp(offset(model.offsets, key, "tpot_s"))
-            osl = max(c.osl * c.length_factor, 1.0)
-            times = at.in_system[k] * osl / (ttft + (osl - 1) * tpot)
-            rate = times * (1 + c.isl / c.osl) if kind == "total_per_s" else times
-            taught = any(("harness", key.at("harness"), t) in model.offsets for t in ("tpot_s", "ttft_s"))
-            out[i] = np.log(rate) if taught else out[i] + own
-        else:
-            out[i] += own
-    return out
+    rows = rows_of(m, model.coefficients, at)
+    says = ask_effects(model.effects, rows)
+    out = physics_log(m, at) + says.mean
+    kinds = np.array([KINDS[k] for k in m.kind])
+    derived = np.isin(kinds, ["output_per_s", "total_per_s"]) & np.array(
+        [
+            c.harness == "closed" and f"{k.chip}|{k.stack}|{k.model}|{k.format}|{k.version}" not in measured
+            for measured in [model.effects.values.get(("release", "rate"), {})]
+            for c, k in zip(m.asked.conditions, m.keys, strict=True)
+        ],
+        dtype=bool,
+    )
+    if derived.any():
+        ttft, tpot = (
+            np.exp(ask_effects(model.effects, replace(rows, metric=np.full(len(m), name))).mean)
+            * getattr(at, name)[m.asked.point_of_row]
+            for name in ("ttft_s", "tpot_s")
+        )
+        osl = np.array([max(c.osl * c.length_factor, 1.0) for c in m.asked.conditions])
+        both = np.array([1 + c.isl / c.osl for c in m.asked.conditions])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rate = at.in_system[m.asked.point_of_row] * osl / (ttft + (osl - 1) * tpot)
+            log_rate = np.log(np.where(kinds == "total_per_s", rate * both, rate))
+        out = np.where(derived & np.isfinite(log_rate), log_rate, out)
+    return Predicted(out, np.sqrt(says.variance), np.sqrt(says.known))
 
 
 def read_material(measurements: Path, silicon: Path | None) -> Material:
@@ -253,9 +277,15 @@ def folds(m: Material, by: str, *, seed: int = 0) -> list[Mask]:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Rows answered by models that never saw them: log(predicted / measured) and what those models knew; (rows,) each."""
+    """Rows answered by models that never saw them; (rows,) each.
+
+    ``residual`` is log(predicted / measured), ``deviation`` and ``unknown`` its standard deviation with a row's noise and
+    without, ``regime`` what those models knew.
+    """
 
     residual: F64
+    deviation: F64
+    unknown: F64
     regime: tuple[str, ...]
 
 
@@ -269,13 +299,15 @@ def held_out(
     say: Callable[[str], None] | None = None,
 ) -> Held:
     """Answer every row that a fold holds out by a model trained, from the starting values, without that fold."""
-    out = np.full(len(m), np.nan)
+    out, deviation, unknown = (np.full(len(m), np.nan) for _ in range(3))
     names = [""] * len(m)
     for k, mask in enumerate(held):
         model = train(m, use & ~mask, rounds=rounds, strength=strength)
-        out[mask] = (predict(m, model) - m.log_value)[mask]
+        says = predict(m, model)
+        out[mask] = (says.log - m.log_value)[mask]
+        deviation[mask], unknown[mask] = says.deviation[mask], says.unknown[mask]
         for i in np.flatnonzero(mask):
-            names[i] = regime(model.offsets, m.keys[i])
+            names[i] = regime(model.effects, m.keys[i])
         if say is not None:
             say(f"fold {k + 1} of {len(held)}: {int(mask.sum())} rows held out")
-    return Held(out, tuple(names))
+    return Held(out, deviation, unknown, tuple(names))

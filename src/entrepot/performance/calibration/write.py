@@ -1,9 +1,10 @@
-"""What does the fit leave behind? Data with provenance: coefficients, offsets, widths of intervals."""
+"""What does the fit leave behind? Data with provenance: coefficients, effects, widths of intervals."""
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from entrepot.performance.coefficients import ARCHITECTURES, ENGINES
 from entrepot.performance.intervals import Width, conformal, regime
 from entrepot.performance.records import F64
 
-__all__ = ["fitted_toml", "intervals_csv", "offsets_csv", "widths_of", "write_all"]
+__all__ = ["fitted_toml", "intervals_csv", "widths_of", "write_all"]
 
 _LAW = "law_c"
 _SURE = 100  # residuals from which a regime stands on its own
@@ -64,43 +65,33 @@ def fitted_toml(model: Model, rows: int, day: str, sources: str) -> str:
     return "\n".join(out) + "\n"
 
 
-def offsets_csv(model: Model, *, at_least: float = 0.002) -> str:
-    """Return ``offsets.csv``; offsets too small to matter are kept, for they say that the key was measured."""
-    del at_least
-    text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(["level", "key", "metric", "log_offset", "rows"])
-    for (level, key, metric), (value, rows) in sorted(model.offsets.items()):
-        lines.writerow([level, key, metric, f"{value:.4f}", rows])
-    return text.getvalue()
-
-
 def widths_of(
-    residuals: F64, regimes: list[str], harness: list[str], metrics: list[str], *, least: int = 60
+    residuals: F64,
+    deviations: F64,
+    regimes: list[str],
+    harness: list[str],
+    metrics: list[str],
+    *,
+    least: int = 60,
 ) -> dict[tuple[str, str, str], Width]:
-    """Return the conformal factor of each regime and metric, by harness where enough rows stand behind it.
-
-    A regime that knows less is never given a narrower factor than one that knows more.
-    """
+    """Return the conformal width of each regime and metric in deviations, by harness where enough rows stand behind it."""
     out: dict[tuple[str, str, str], Width] = {}
-    groups: dict[tuple[str, str, str], list[float]] = {}
-    for r, name, h, metric in zip(residuals, regimes, harness, metrics, strict=True):
-        if np.isfinite(r):
-            groups.setdefault((name, "any", metric), []).append(float(r))
-            groups.setdefault((name, h, metric), []).append(float(r))
+    groups: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+    for r, sd, name, h, metric in zip(residuals, deviations, regimes, harness, metrics, strict=True):
+        if np.isfinite(r) and np.isfinite(sd):
+            groups.setdefault((name, "any", metric), []).append((float(r), float(sd)))
+            groups.setdefault((name, h, metric), []).append((float(r), float(sd)))
     for group, values in groups.items():
         if group[1] == "any" or len(values) >= least:
-            out[group] = (conformal(np.array(values)), len(values))
-    for (name, h, metric), (_, n) in list(out.items()):
+            r, sd = np.array(values).T
+            sds = math.log(conformal(r / sd))
+            out[group] = (sds, float(np.exp(sds * np.median(sd))), len(values))
+    for (name, h, metric), (_, _, n) in list(out.items()):
         # few rows are the only ones of a new cell when one chip or model is left out: what both left-outs say is surer
-        apart = [out.get((other, "any", metric), (0.0, 0))[0] for other in ("chip unseen", "model unseen")]
-        if name == "new cell" and n < _SURE and all(apart):
-            out[name, h, metric] = (max(apart), n)
-    for metric in sorted({m for _, _, m in out}):
-        floor = out.get(("known cell", "any", metric), (1.0, 0))[0]
-        for (name, h, m), (factor, n) in list(out.items()):
-            if m == metric and h == "any":
-                out[name, h, m] = (max(factor, floor), n)
+        apart = [out.get((other, "any", metric)) for other in ("chip unseen", "model unseen")]
+        both = [w for w in apart if w is not None]
+        if name == "new cell" and n < _SURE and len(both) == len(apart):
+            out[name, h, metric] = (max(w[0] for w in both), max(w[1] for w in both), n)
     return out
 
 
@@ -108,15 +99,15 @@ def intervals_csv(widths: dict[tuple[str, str, str], Width]) -> str:
     """Return ``intervals.csv``."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(["regime", "harness", "metric", "factor", "rows"])
-    for (name, h, metric), (factor, rows) in sorted(widths.items()):
-        lines.writerow([name, h, metric, f"{factor:.4f}", rows])
+    lines.writerow(["regime", "harness", "metric", "sds", "factor", "rows"])
+    for (name, h, metric), (sds, factor, rows) in sorted(widths.items()):
+        lines.writerow([name, h, metric, f"{sds:.4f}", f"{factor:.4f}", rows])
     return text.getvalue()
 
 
 def regimes_under(m: Material, model: Model) -> list[str]:
     """Return how much of each row's key a model knows."""
-    return [regime(model.offsets, key) for key in m.keys]
+    return [regime(model.effects, key) for key in m.keys]
 
 
 def metrics_of(m: Material) -> list[str]:
