@@ -246,7 +246,7 @@ def shrinkage(deviation: F64, unknown: F64) -> float:
 
 
 def offsets_text(own: Offsets) -> str:
-    """Return a calibration file: CSV in the shape of ``data/offsets.csv``."""
+    """Return a calibration file: CSV, one line per cell and metric."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(_HEADER)
