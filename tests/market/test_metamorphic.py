@@ -41,6 +41,34 @@ def divisible(draw: st.DrawFn, *, private: bool = False, times: int = 1) -> Book
     return instance(shape, draw(st.integers(0, 10_000)))
 
 
+RULED = Shape(
+    orders=11, chips=2, sites=2, services=2, buyers=2, blocks=(4,), size_median=12.0, legal_share=0.8,
+    all_or_none_share=0.3, one_pool_share=0.3, min_share_share=0.3, min_fill_share=0.4, lot_all_or_none_share=0.2,
+    group_share=0.4,
+)  # fmt: skip
+
+
+@st.composite
+def ruled(draw: st.DrawFn) -> Book:
+    """Draw a market of one period, small enough to be solved exactly, in which orders come with every rule."""
+    shape = replace(
+        RULED,
+        shared_nodes=draw(st.booleans()),
+        scarcity=draw(st.sampled_from([0.6, 1.25, 3.0])),
+        private_sigma=draw(st.sampled_from([0.0, 0.2])),
+    )
+    return instance(shape, draw(st.integers(0, 10_000)))
+
+
+def without_permit(book: Book, bid_class: int, lot_class: int) -> Book:
+    """Return the book with one permit less."""
+    rate = book.rate.copy()
+    rate[bid_class, lot_class] = 0.0
+    gone = (pl.col("bid_class") == bid_class) & (pl.col("lot_class") == lot_class)
+    permits = book.permits.with_columns(permitted=pl.when(gone).then(pl.lit(False)).otherwise("permitted"))
+    return replace(book, rate=rate, permits=permits)
+
+
 def fast(book: Book) -> Clearing:
     """Clear without the search that only makes a result better: prices and bound do not depend on it, and it takes time."""
     return clear(book, seconds=0)
@@ -207,6 +235,33 @@ def test_splitting_a_lot_in_two_changes_no_price(book: Book, data: st.DataObject
     assert other.certificate.bound_micro == pytest.approx(one.certificate.bound_micro, rel=_ROUNDING)
 
 
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(ruled(), st.data())
+def test_a_permit_less_never_raises_welfare_under_all_rules(book: Book, data: st.DataObject) -> None:
+    """A small market is cleared at its optimum, so what a permit adds is never negative."""
+    edges = np.argwhere(book.rate > 0).tolist()
+    if not edges:
+        return
+    b, k = data.draw(st.sampled_from(edges))
+    one, other = clear(book), clear(without_permit(book, b, k))
+    assert verify(other).ok
+    assert other.certificate.welfare_micro <= one.certificate.welfare_micro * (1 + 1e-6) + 10
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(ruled(), st.sampled_from([2, 7]))
+def test_money_and_work_are_units_under_all_rules(book: Book, times: int) -> None:
+    """Another currency, another unit of work: the optimum is the same."""
+    one = clear(book)
+    money, work = clear(in_other_money(book, times)), clear(in_other_work(book, times))
+    assert verify(money).ok
+    assert verify(work).ok
+    assert money.certificate.welfare_micro == pytest.approx(
+        times * one.certificate.welfare_micro, rel=1e-6, abs=100
+    )
+    assert work.certificate.welfare_micro == pytest.approx(one.certificate.welfare_micro, rel=1e-6, abs=100)
+
+
 @LAW
 @given(divisible(private=True), st.data())
 def test_a_permit_less_never_raises_welfare(book: Book, data: st.DataObject) -> None:
@@ -215,44 +270,21 @@ def test_a_permit_less_never_raises_welfare(book: Book, data: st.DataObject) -> 
     if not edges:
         return
     b, k = data.draw(st.sampled_from(edges))
-    rate = book.rate.copy()
-    rate[b, k] = 0.0
-    gone = (pl.col("bid_class") == b) & (pl.col("lot_class") == k)
-    permits = book.permits.with_columns(permitted=pl.when(gone).then(pl.lit(False)).otherwise("permitted"))
-    one, other = fast(book), fast(replace(book, rate=rate, permits=permits))
+    one, other = fast(book), fast(without_permit(book, b, k))
     assert verify(other).ok
-    assert other.certificate.bound_micro <= one.certificate.bound_micro * (1 + _ROUNDING)
+    if book.factor is None:  # prices of private yields are not found to the end in no time
+        assert other.certificate.bound_micro <= one.certificate.bound_micro * (1 + _ROUNDING)
     assert other.certificate.welfare_micro <= one.certificate.bound_micro
 
 
-RULED = Shape(
-    orders=11, chips=2, sites=2, services=2, buyers=2, blocks=(4,), size_median=12.0, legal_share=0.8,
-    all_or_none_share=0.3, one_pool_share=0.3, min_share_share=0.3, min_fill_share=0.4, lot_all_or_none_share=0.2,
-    group_share=0.4,
-)  # fmt: skip
-
-
-@st.composite
-def ruled(draw: st.DrawFn) -> Book:
-    """Draw a market of one period, small enough to be solved exactly, in which orders come with every rule."""
-    shape = replace(
-        RULED,
-        shared_nodes=draw(st.booleans()),
-        scarcity=draw(st.sampled_from([0.6, 1.25, 3.0])),
-        private_sigma=draw(st.sampled_from([0.0, 0.2])),
-    )
-    return instance(shape, draw(st.integers(0, 10_000)))
-
-
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(ruled())
-def test_the_exact_optimum_under_all_rules_lies_between_welfare_and_bound(book: Book) -> None:
-    """Least quantities, all or none, one pool, groups, least shares: welfare <= exact optimum <= certified bound."""
-    clearing = clear(book, seconds=0.3)
+def test_a_small_market_under_all_rules_is_cleared_at_its_exact_optimum(book: Book) -> None:
+    """Least quantities, all or none, one pool, groups, least shares: as much as SciPy proves possible, and under the bound."""
+    clearing = clear(book)
     assert verify(clearing).ok
-    assert clearing.certificate.welfare_micro >= 0  # to trade nothing is always allowed
-    least, most = optimum(book)  # of the exact optimum, as far as it was proved
-    assert clearing.certificate.welfare_micro <= most * (1 + 1e-6) + 10
+    least, most = optimum(book)  # of the exact optimum: what was reached, and what was proved
+    assert least * (1 - 1e-6) - 10 <= clearing.certificate.welfare_micro <= most * (1 + 1e-6) + 10
     assert least <= clearing.certificate.bound_micro * (1 + 1e-6) + 10
 
 

@@ -109,16 +109,23 @@ def test_a_lot_waits_for_its_licence() -> None:
 def test_a_shared_node_is_let_whole_and_made_whole() -> None:
     """10 devices of nodes of 8, shared: the seller lets 16, is paid for 10, and is made whole for the idle 6.
 
-    At a limit of 3 the work is worth 30 and the two nodes cost 32: then nothing is let.
+    The bid wants all or nothing; else one full node, worth 32 and costing 16, would be better than two, worth 40 and
+    costing 32. At a limit of 3 the work is worth 30 and the two nodes cost 32: then nothing is let.
     """
     book = by_hand([Ask("a", 80, 2.0, block=8)], [Want("b", 10.0, 4.0)])
-    c = clear(with_rules(book, {"slice": [1]}, {}))
+    part = clear(with_rules(book, {"slice": [1]}, {}))
+    assert (devices(part, "b"), part.certificate.welfare_micro) == (8, 16_000_000)
+    c = clear(with_rules(book, {"slice": [1]}, {"min_share": [1.0]}))
     assert verify(c).ok
     assert devices(c, "b") == 10
     assert c.lot_pool["committed"].to_list() == [16]
     paid, whole = int(c.trades["payment_minor"].sum()), int(c.make_whole["amount_minor"].sum())
     less = clear(
-        with_rules(by_hand([Ask("a", 80, 2.0, block=8)], [Want("b", 10.0, 3.0)]), {"slice": [1]}, {})
+        with_rules(
+            by_hand([Ask("a", 80, 2.0, block=8)], [Want("b", 10.0, 3.0)]),
+            {"slice": [1]},
+            {"min_share": [1.0]},
+        )
     )
     assert verify(less).ok
     assert (less.allocation.height, less.certificate.welfare_micro) == (0, 0)

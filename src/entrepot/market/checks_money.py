@@ -151,9 +151,8 @@ def check_made_whole(f: Facts) -> Finding:
     """Compare what lots are made whole with to what they would lose, rounded up to whole minor units."""
     unit = 10.0 ** (6 - f.book.minor_digits)
     table, due = f.clearing.make_whole, seller_loss(f)
-    windows = pl.Series(f.book.bids["bid"].filter(pl.Series(long(f.book))))
     known = (pl.col("side") == "lot") & pl.col("order").is_in(f.book.lots["lot"].implode())
-    known |= (pl.col("side") == "bid") & pl.col("order").is_in(windows.implode())
+    known |= (pl.col("side") == "bid") & pl.col("order").is_in(f.book.bids["bid"].implode())
     strange = table.filter(~known | (pl.col("amount_minor") <= 0))
     if strange.height:
         return (
@@ -168,9 +167,13 @@ def check_made_whole(f: Facts) -> Finding:
             f"lot {f.lot_name(i)} is made whole with {f.made_whole[i]:.0f} micro-units, and would lose {due[i]:.0f}",
             "",
         )
-    surplus, scale, _ = buyer_surplus(f)
-    lost = np.where(long(f.book), np.maximum(0.0, -surplus.sum(axis=1)), 0.0)
-    wrong = np.flatnonzero(np.abs(f.bid_made_whole - lost) > unit + RELATIVE * scale.sum(axis=1))
+    surplus, scale, devices = buyer_surplus(f)
+    hourly, over_all = np.maximum(0.0, -surplus).sum(axis=1), np.maximum(0.0, -surplus.sum(axis=1))
+    lost = np.where(f.buys, 0.0, np.where(long(f.book), over_all, hourly))
+    # below the rounding of a price nobody loses
+    slight = np.where(long(f.book), 0.0, np.minimum(hourly, MICRO_ROOM * devices.sum(axis=1)))
+    room = unit + RELATIVE * scale.sum(axis=1)
+    wrong = np.flatnonzero((f.bid_made_whole > lost + room) | (f.bid_made_whole < lost - slight - room))
     if len(wrong):
         b = wrong[0]
         return (
@@ -193,7 +196,7 @@ def check_buyers(f: Facts) -> Finding:
         return f"bid {f.bid_name(wrong[0])} pays more than its work is worth to it", ""
     return (
         None,
-        "no bid pays more than its limit for the work done (a bid that buys devices: over the horizon)",
+        "no bid pays more than its limit for the work done, what it is made whole with included (a bid that buys devices: over the horizon)",
     )
 
 
@@ -203,8 +206,9 @@ def losing_bids(f: Facts) -> NDArray[np.bool_]:
     tolerance = RELATIVE * scale + MICRO_ROOM * devices
     left = surplus.sum(axis=1) + f.bid_made_whole
     over_all = left < -tolerance.sum(axis=1) - MICRO_ROOM
+    hourly = np.where(surplus < -tolerance, -surplus, 0.0).sum(axis=1)
     loses: NDArray[np.bool_] = np.where(
-        f.buys | long(f.book), over_all, (surplus < -tolerance).any(axis=1)
+        f.buys | long(f.book), over_all, hourly > f.bid_made_whole + tolerance.sum(axis=1)
     ).astype(np.bool_)
     return loses
 

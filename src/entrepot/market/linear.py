@@ -20,9 +20,10 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 @dataclass(slots=True)
 class Columns:
-    """Columns of a program: cost and upper bound (the lower is 0), and entries by (row, column)."""
+    """Columns of a program: cost, bounds, and entries by (row, column)."""
 
     cost: list[F64] = field(default_factory=list)
+    lower: list[F64] = field(default_factory=list)
     upper: list[F64] = field(default_factory=list)
     whole: list[Mask] = field(default_factory=list)
     row: list[I64] = field(default_factory=list)
@@ -30,11 +31,12 @@ class Columns:
     value: list[F64] = field(default_factory=list)
     count: int = 0
 
-    def add(self, cost: F64, upper: F64, *, whole: bool = False) -> I64:
-        """Add columns, of whole numbers if ``whole``; return their numbers."""
+    def add(self, cost: F64, upper: F64, *, whole: bool = False, lower: F64 | None = None) -> I64:
+        """Add columns from 0 or ``lower``, of whole numbers if ``whole``; return their numbers."""
         numbers = np.arange(self.count, self.count + len(cost), dtype=np.int64)
         self.cost.append(np.asarray(cost, dtype=np.float64))
         self.upper.append(np.asarray(upper, dtype=np.float64))
+        self.lower.append(np.zeros(len(cost)) if lower is None else np.asarray(lower, dtype=np.float64))
         self.whole.append(np.full(len(cost), whole))
         self.count += len(cost)
         return numbers
@@ -46,6 +48,14 @@ class Columns:
         self.column.append(column[there])
         self.value.append(np.broadcast_to(np.asarray(value, dtype=np.float64), row.shape)[there])
 
+    def charge(self, column: I64, cost: F64) -> None:
+        """Change the costs of columns."""
+        first = 0
+        for part in self.cost:
+            mine = (column >= first) & (column < first + len(part))
+            part[column[mine] - first] = cost[mine]
+            first += len(part)
+
     def program(self, right: F64, left: F64 | None = None) -> tuple[highspy.HighsLp, float]:
         """Return the program ``left <= entries @ x <= right``, and the factor that its costs were divided by."""
         column = np.concatenate(self.column)
@@ -56,7 +66,7 @@ class Columns:
         scale = (float(np.abs(cost).max(initial=0.0)) or 1.0) / 1e3
         lp = highspy.HighsLp()
         lp.num_col_, lp.num_row_ = self.count, len(right)
-        lp.col_cost_, lp.col_lower_ = cost / scale, np.zeros(self.count)
+        lp.col_cost_, lp.col_lower_ = cost / scale, np.concatenate(self.lower)
         lp.col_upper_ = np.concatenate(self.upper)
         lp.row_lower_ = np.full(len(right), -np.inf) if left is None else left
         lp.row_upper_ = right
@@ -105,7 +115,14 @@ def minimise(c: Columns, right: F64) -> tuple[F64, F64]:
 
 
 def search(
-    c: Columns, right: F64, start: F64 | None, *, seconds: float, gap: float = 1e-5, nodes: int = 2_000
+    c: Columns,
+    right: F64,
+    start: F64 | None,
+    *,
+    seconds: float,
+    gap: float = 1e-7,
+    close: float = 0.0,
+    nodes: int = 2_000,
 ) -> tuple[F64 | None, float]:
     """Minimise a program with whole-numbered columns, from a start.
 
@@ -114,7 +131,12 @@ def search(
     x, or ``None`` where none was found; a lower bound on the cost
     """
     lp, scale = c.program(right)
-    highs = solver(time_limit=max(0.05, seconds), mip_rel_gap=gap, mip_max_nodes=nodes)
+    highs = solver(
+        time_limit=max(0.05, seconds),
+        mip_rel_gap=gap,
+        mip_abs_gap=max(1e-6, close / scale),
+        mip_max_nodes=nodes,
+    )
     highs.passModel(lp)
     if start is not None:
         solution = highspy.HighsSolution()

@@ -164,35 +164,30 @@ def make_whole(
         {"order": book.lots["lot"].gather(rows), "side": ["lot"] * len(rows), "amount_minor": due[rows]},
         schema=dict(MAKE_WHOLE),
     )
-    return (
-        table if placed is None else pl.concat([table, _long_bids_made_whole(book, prices, goods, placed, o)])
-    )
+    return table if placed is None else pl.concat([table, _bids_made_whole(book, prices, goods, placed, o)])
 
 
-def _long_bids_made_whole(
-    book: Book, prices: Prices, goods: Goods, placed: Placed, o: Outcome
-) -> pl.DataFrame:
-    """Return what bids for a term or a total would lose over their window.
+def _bids_made_whole(book: Book, prices: Prices, goods: Goods, placed: Placed, o: Outcome) -> pl.DataFrame:
+    """Return what bids would lose: hour by hour, or over its window what a bid for a term or a total would.
 
     One is taken at a small loss where it fills devices that stand idle otherwise, and so gains more for all than it loses.
+    Bids that buy devices weigh the whole horizon, and are never taken at a loss.
     """
     own = np.logical_or(*long_bids(book))
-    rows = np.flatnonzero(own[placed.bid])
-    lot, bid, period = placed.lot[rows], placed.bid[rows], placed.period[rows]
-    pool = goods.lot_pool[lot]
-    cost = (
-        np.where(
-            period == FOR_GOOD,
-            prices.sale[pool] - goods.residual[pool],
-            prices.lease[pool, period] * book.hours[period],
-        )
-        * placed.devices[rows]
-    )
-    paid = np.bincount(bid, cost, minlength=len(own))
-    limit = book.bids["limit_micro"].to_numpy()
-    lost = np.where(own, paid - limit * (o.served @ book.hours), 0.0)
-    # the same room for rounding that a lot has: nothing below a micro-unit
-    due = np.ceil(np.where(lost > 1.0, lost, 0.0) / 10 ** (6 - book.minor_digits) - 1e-9).astype(np.int64)
+    live = goods.is_sale & (goods.offered > 0).any(axis=1)
+    buys = np.asarray(((goods.class_rate > 0) & live).any(axis=1))[book.bid_class] & ~own
+    pool, t = goods.lot_pool[placed.lot], np.maximum(placed.period, 0)
+    good = placed.period == FOR_GOOD
+    hours = np.where(good, 0.0, placed.devices * book.hours[t])
+    kept = np.where(good, prices.sale[pool] - goods.residual[pool], 0) * placed.devices
+    shape = book.demand.shape
+    paid = _summed(placed.bid, t, prices.lease[pool, t] * hours + kept, shape)
+    loss = paid - book.bids["limit_micro"].to_numpy()[:, None] * o.served * book.hours
+    # the same room for rounding that a lot has: a price may be a micro-unit above the exact one
+    hourly = np.where(loss > _summed(placed.bid, t, hours, shape), loss, 0.0).sum(axis=1)
+    over = loss.sum(axis=1)
+    lost = np.where(buys, 0.0, np.where(own, np.where(over > 1.0, over, 0.0), hourly))
+    due = np.ceil(lost / 10 ** (6 - book.minor_digits) - 1e-9).astype(np.int64)
     some = np.flatnonzero(due > 0)
     return pl.DataFrame(
         {"order": book.bids["bid"].gather(some), "side": ["bid"] * len(some), "amount_minor": due[some]},

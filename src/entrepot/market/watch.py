@@ -29,6 +29,11 @@ class Watch:
         """Return the seconds that a stage may take which would take ``most``."""
         return most if self._end is None else max(0.0, min(most, self._end - time.monotonic()))
 
+    def until(self, most: float) -> Callable[[], float]:
+        """Return a clock that says how many seconds are left of a stage that begins now and may take ``most``."""
+        begun = time.monotonic()
+        return lambda: self.left(max(0.0, most - (time.monotonic() - begun)))
+
     def tell(self, stage: str, welfare: float | None = None, bound: float | None = None) -> None:
         """Tell the listener, if there is one."""
         if self._progress is not None:

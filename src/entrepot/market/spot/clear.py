@@ -15,14 +15,15 @@ from entrepot.market.overlay import overlay
 from entrepot.market.price import Prices
 from entrepot.market.records import Book
 from entrepot.market.split import Placed
-from entrepot.market.spot.branch import SMALL, marginal
 from entrepot.market.spot.dive import dive, targets_of
+from entrepot.market.spot.exact import Answer
+from entrepot.market.spot.improve import SMALL, improved
 from entrepot.market.spot.period import Period, period_of, tie_ranks
-from entrepot.market.spot.place import Board, Targets, place, welfare
+from entrepot.market.spot.place import Targets, place, welfare
 from entrepot.market.spot.prices import cost_of_work, divisible, least_costs_of
 from entrepot.market.spot.private import private
 from entrepot.market.spot.publish import middle, snap
-from entrepot.market.spot.supply import choose, committed
+from entrepot.market.spot.supply import choose, committed, curves
 from entrepot.market.watch import Watch
 
 __all__ = ["clear_spot"]
@@ -31,10 +32,6 @@ F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_]
 
-_SEARCH_S = (
-    20.0  # for the search near the margins of all periods, less in a market of fewer than 1,000 orders
-)
-_CLOSE = 2e-4  # gap at which there is nothing to search for
 _ALTERNATIVES = 3  # rounds in which exclusive groups choose again at the prices that their choices make
 
 
@@ -55,15 +52,14 @@ def clear_spot(book: Book, goods: Goods, watch: Watch, start: F64 | None = None)
     n_pools, periods = goods.offered.shape
     lease = np.zeros((n_pools, periods), dtype=np.int64)
     rows: list[tuple[I64, I64, I64, I64]] = []
-    searched, near = 0.0, None
+    near = None
     for t in range(periods):
         p = period_of(book, goods, t, lot_rank, bid_rank)
         if start is not None:
             near = start[:, t]
-        price, placed, bound = _period(p, near, watch, _SEARCH_S / periods)
+        price, placed = _period(p, near, watch, 1.0 / periods)
         lease[:, t] = price
         rows.append((*placed[:2], np.full(len(placed[0]), t), placed[2]))
-        searched += bound * book.hours[t]
         watch.tell(f"period {t + 1} of {periods}")
         if start is None:
             near = price.astype(np.float64)
@@ -73,50 +69,42 @@ def clear_spot(book: Book, goods: Goods, watch: Watch, start: F64 | None = None)
     return Found(prices, Placed(lot[order], bid[order], period[order], devices[order]))
 
 
-def _period(
-    p: Period, near: F64 | None, watch: Watch, seconds: float
-) -> tuple[I64, tuple[I64, I64, I64], float]:
-    """Clear one period; return prices, rows of (lot, bid, devices) and a bound found by search."""
+def _period(p: Period, near: F64 | None, watch: Watch, share: float) -> tuple[I64, tuple[I64, I64, I64]]:
+    """Clear one period; return prices, and rows of (lot, bid, devices)."""
     none = np.zeros(0, dtype=np.int64)
     if not len(p.lot):
-        return np.zeros(p.pools, dtype=np.int64), (none, none, none), 0.0
+        return np.zeros(p.pools, dtype=np.int64), (none, none, none)
     price, targets = _wanted(p, near, watch)
     if p.bid_group.max(initial=-1) >= 0 or p.lot_group.max(initial=-1) >= 0:
         for _ in range(_ALTERNATIVES):
             price, targets = _wanted(_only_best(p, price.astype(np.float64)), price.astype(np.float64), watch)
     board = place(p, price.astype(np.float64), targets)
     given = choose(p, board.curves, board.used)
+    let = committed(p, given)
     if len(p.lot) + len(p.bid) <= SMALL:
-        board, given = _searched(
-            p,
-            price.astype(np.float64),
-            board,
-            given,
-            watch.left(seconds * min(1.0, (len(p.lot) + len(p.bid)) / 1_000)),
-        )
-    if (
-        welfare(p, board, committed(p, given)) < 0
-    ):  # idle nodes and least quantities cost more than the work is worth
-        return price, (none, none, none), 0.0
-    return price, _rows(p, board, given), 0.0
+        start = Answer(board.bid, board.pool, board.devices, let)
+        found = improved(p, price.astype(np.float64), start, watch, share)
+        return price, _rows(p, found.bid, found.pool, found.devices, _given(p, found))
+    if welfare(p, board, let) < 0:  # idle nodes and least quantities cost more than the work is worth
+        return price, (none, none, none)
+    return price, _rows(p, board.bid, board.pool, board.devices, given)
 
 
-def _searched(p: Period, price: F64, board: Board, given: I64, seconds: float) -> tuple[Board, I64]:
-    """Search near the margin of a small market, and keep what is found if it is worth more."""
-    worth = welfare(p, board, committed(p, given))
-    bound = float(p.quantity @ np.maximum(0.0, price[p.pool] - p.ask)) + float(
-        p.demand @ np.maximum(0.0, p.limit - least_costs_of(p, price))
+def _given(p: Period, a: Answer) -> I64:
+    """Return (lots,) devices used of each lot: in merit order where that is as good as what the search chose."""
+    used = np.bincount(a.pool, a.devices, minlength=p.pools).astype(np.int64)
+    usual = choose(
+        p, curves(p, np.flatnonzero((a.let > 0) | ((p.least <= p.block) & (p.lot_group < 0)))), used
     )
-    if bound - worth <= _CLOSE * bound or seconds <= 0:
-        return board, given
-    targets = marginal(p, price, board, given, seconds)
-    if targets is None:
-        return board, given
-    other = place(p, price, targets)
-    gives = choose(p, other.curves, other.used)
-    if welfare(p, other, committed(p, gives)) > worth + 1e-7 * bound:
-        return other, gives
-    return board, given
+    order = np.lexsort((p.lot_rank, p.ask, p.pool))
+    before = np.cumsum(a.let[order]) - a.let[order]
+    begin = np.searchsorted(p.pool[order], np.arange(p.pools))
+    first = np.append(before, 0)[begin]
+    given = np.zeros(len(p.lot), dtype=np.int64)
+    given[order] = np.clip(used[p.pool[order]] - (before - first[p.pool[order]]), 0, a.let[order])
+    fits = bool((usual <= p.quantity).all() and (committed(p, usual) <= p.quantity).all())
+    covers = bool((np.bincount(p.pool, usual, minlength=p.pools) == used).all())
+    return usual if fits and covers and p.ask @ committed(p, usual) <= p.ask @ committed(p, given) else given
 
 
 def _wanted(p: Period, near: F64 | None, watch: Watch) -> tuple[I64, Targets]:
@@ -148,10 +136,10 @@ def _beaten(group: I64, gain: F64, rank: I64) -> Mask:
     return out & (group >= 0)
 
 
-def _rows(p: Period, board: Board, given: I64) -> tuple[I64, I64, I64]:
+def _rows(p: Period, bid: I64, pool: I64, devices: I64, given: I64) -> tuple[I64, I64, I64]:
     """Give the bids of each pool devices of its lots: cheapest lots first; return (lot, bid, devices) by the book's rows."""
-    mine = np.lexsort((p.bid_rank[board.bid], board.pool))
-    order = board.curves.order
+    mine = np.lexsort((p.bid_rank[bid], pool))
+    order = np.lexsort((p.lot_rank, p.ask, p.pool))
     order = order[given[order] > 0]
-    i, j, devices = overlay(board.pool[mine], board.devices[mine], p.pool[order], given[order])
-    return p.lot[order[j]], p.bid[board.bid[mine[i]]], np.rint(devices).astype(np.int64)
+    i, j, amount = overlay(pool[mine], devices[mine], p.pool[order], given[order])
+    return p.lot[order[j]], p.bid[bid[mine[i]]], np.rint(amount).astype(np.int64)

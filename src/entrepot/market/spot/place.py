@@ -21,7 +21,7 @@ from entrepot.market.overlay import overlay
 from entrepot.market.spot.period import Period
 from entrepot.market.spot.supply import curves
 
-__all__ = ["Board", "Targets", "place", "welfare"]
+__all__ = ["Board", "Targets", "pieces", "place", "welfare"]
 
 F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
@@ -144,7 +144,7 @@ def place(p: Period, price: F64, targets: Targets) -> Board:
     -------
     Board : within every pool's supply, with each bid's rules kept and no bid at a loss
     """
-    board = Board(p, price, targets.lots, *_pieces(p, price, targets))
+    board = Board(p, price, targets.lots, *pieces(p, price, targets))
     _mind_rules(board)
     soft = np.bincount(targets.flow_pool, targets.flow_devices, minlength=p.pools)
     _shed(board, np.ceil(soft / p.step - _NOISE).astype(np.int64) * p.step, firmly=False)
@@ -156,7 +156,7 @@ def place(p: Period, price: F64, targets: Targets) -> Board:
     return board
 
 
-def _pieces(p: Period, price: F64, t: Targets) -> tuple[I64, I64, I64]:
+def pieces(p: Period, price: F64, t: Targets) -> tuple[I64, I64, I64]:
     """Lay bids against flows, node by node; in whole steps of the pool."""
     # the largest first, so that what is cut is small; one-pool bids before the others
     order = np.lexsort((p.bid_rank[t.bid], -t.work, ~p.one_pool[t.bid], t.node))
