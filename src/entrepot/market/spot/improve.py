@@ -123,9 +123,7 @@ class _Losses:
         of_bids = np.bincount(a.pool, (lost / np.maximum(pieces, 1))[a.bid], minlength=p.pools)
         idle = pieces == 0
         of_idle = np.bincount(self.cheapest[p.kind[idle]], lost[idle], minlength=p.pools)
-        total = total + np.bincount(
-            p.pool, self.best_lot - (price[p.pool] - p.ask) * a.let, minlength=p.pools
-        )
+        of_lots = np.bincount(p.pool, self.best_lot - (price[p.pool] - p.ask) * a.let, minlength=p.pools)
         used = np.bincount(a.pool, a.devices, minlength=p.pools)
         let = np.bincount(p.pool, a.let, minlength=p.pools)
         lost_here: F64 = of_bids + of_idle + of_lots + price * (let - used)
