@@ -124,9 +124,10 @@ class _Losses:
         idle = pieces == 0
         of_idle = np.bincount(self.cheapest[p.kind[idle]], lost[idle], minlength=p.pools)
         of_lots = np.bincount(p.pool, self.best_lot - (price[p.pool] - p.ask) * a.let, minlength=p.pools)
-        used = np.bincount(a.pool, a.devices, minlength=p.pools)
-        let = np.bincount(p.pool, a.let, minlength=p.pools)
-        lost_here: F64 = of_bids + of_idle + of_lots + price * (let - used)
+        over: F64 = (
+            np.bincount(p.pool, a.let, minlength=p.pools) - np.bincount(a.pool, a.devices, minlength=p.pools)
+        ).astype(np.float64)
+        lost_here: F64 = of_bids + of_idle + of_lots + price * over
         return lost_here
 
     def neighbourhoods(self, a: Answer, most: int, slack: float) -> list[I64]:
