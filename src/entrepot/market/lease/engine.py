@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from entrepot.market.found import Found
 from entrepot.market.goods import FLEXIBLE, SALE, WHOLE, Goods
 from entrepot.market.lease.exact import exact, is_small
+from entrepot.market.lease.exchange import improved
 from entrepot.market.lease.hourly import hand_out
 from entrepot.market.lease.prices import Shares, find
 from entrepot.market.lease.pricing import batches
@@ -64,7 +65,7 @@ def solve_lease(book: Book, g: Goods, watch: Watch | None = None) -> Found:
     found = replace(found, price=_rounded(p, g, found.price) * p.hours)
     desk = Desk(book, g, p, found)
     demand = _hourly_need(desk)
-    best = _best(desk, dive(desk), demand, watch)
+    best = improved(desk, _best(desk, dive(desk), demand, watch), demand, watch)
     placed, committed = _rows(desk, best)
     lease = np.where((g.offered > 0) & ~g.is_sale[:, None], np.rint(desk.price), 0).astype(np.int64)
     sale = _least_asks(book, g)

@@ -26,7 +26,7 @@ from entrepot.market.lease.program import Program
 from entrepot.market.lease.saddle import Saddle, State
 from entrepot.market.records import Book
 
-__all__ = ["Mix", "Whole", "dive", "fit", "place"]
+__all__ = ["Desk", "Mix", "Whole", "dive", "fit", "idle", "place"]
 
 F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
@@ -92,6 +92,9 @@ class Desk:
         size = np.bincount(t.block, minlength=int(t.block.max(initial=-1)) + 1)
         self.grouped = (t.bid >= 0) & (size[t.block] > 1)
         self.hard = (self.least > 0) | self.one_pool | self.grouped
+        self.block, self.fill = book.lots["block"].to_numpy(), book.lots["min_fill"].to_numpy()
+        self._order = np.argsort(g.lot_pool, kind="stable")
+        self._begin = np.searchsorted(g.lot_pool[self._order], np.arange(p.pools + 1))
         ask = book.lots["ask_micro"].to_numpy().astype(np.float64)
         self.window = (g.usable > 0) @ p.hours
         paid = (np.where(g.usable > 0, self.price[pool], 0.0) * p.hours).sum(axis=1)
@@ -101,6 +104,26 @@ class Desk:
             ask * self.window,
             out=np.full(len(ask), np.inf),
             where=ask * self.window > 0,
+        )
+
+    def lots_of(self, k: int) -> tuple[I64, I64]:
+        """Return the lots of a pool for their whole window, and by the hour."""
+        lots = self._order[self._begin[k] : self._begin[k + 1]]
+        mode = self.g.lot_mode[lots]
+        return lots[mode == WHOLE], lots[mode == FLEXIBLE]
+
+    def supply(self, k: int) -> Supply:
+        """Return what may supply a pool."""
+        g = self.g
+        whole, free = self.lots_of(k)
+        return Supply(
+            g.usable[whole],
+            self.ask[whole] * self.window[whole],
+            self.block[whole],
+            np.minimum(self.fill[whole], g.usable[whole].max(axis=1, initial=0)),
+            self.ask[free],
+            g.usable[free],
+            self.block[free],
         )
 
     def rate(self, taker: I64, pool: I64) -> F64:
@@ -433,7 +456,7 @@ def place(desk: Desk, mix: Mix, devices: I64, extra: I64 | None = None) -> Whole
     ----------
     extra : (pools, periods) devices that bids by the hour take besides
     """
-    p, g, book = desk.p, desk.g, desk.book
+    p, g = desk.p, desk.g
     t = p.takers
     # hardly anybody pays more than its work is worth, and who does is made whole
     paid = np.bincount(mix.taker, desk.cost(mix.pool, devices), minlength=t.count)
@@ -444,26 +467,12 @@ def place(desk: Desk, mix: Mix, devices: I64, extra: I64 | None = None) -> Whole
     np.add.at(need, mix.pool, devices)
     if extra is not None:
         need += extra
-    block = book.lots["block"].to_numpy()
-    least = book.lots["min_fill"].to_numpy()
-    committed = np.zeros(len(block), dtype=np.int64)
+    committed = np.zeros(len(g.lot_pool), dtype=np.int64)
     hourly = np.zeros(g.usable.shape, dtype=np.int64)
     short = np.zeros_like(need)
-    order = np.argsort(g.lot_pool, kind="stable")
-    begin = np.searchsorted(g.lot_pool[order], np.arange(p.pools + 1))
     for k in np.flatnonzero(need.any(axis=1)):
-        lots = order[begin[k] : begin[k + 1]]
-        whole, free = lots[g.lot_mode[lots] == WHOLE], lots[g.lot_mode[lots] == FLEXIBLE]
-        s = Supply(
-            g.usable[whole],
-            desk.ask[whole] * desk.window[whole],
-            block[whole],
-            np.minimum(least[whole], g.usable[whole].max(axis=1, initial=0)),
-            desk.ask[free],
-            g.usable[free],
-            block[free],
-        )
-        c = cover(s, need[k], p.hours)
+        whole, free = desk.lots_of(int(k))
+        c = cover(desk.supply(int(k)), need[k], p.hours)
         committed[whole], hourly[free], short[k] = c.committed, c.hourly, c.short
     if short.any():
         gone = np.zeros(t.count, dtype=np.bool_)
