@@ -38,7 +38,7 @@ _POOLS_MAX = 16
 _TURNS = 3
 _SLACK = (0.02, 0.03, 0.03)  # of its worth: how much worse than its best way a bid may be placed
 _MOST, _NODES = 250, 5
-_EACH, _SECONDS = 10.0, 180.0
+_EACH, _SECONDS = 10.0, 30.0
 _LITTLE = 2e-4  # of the bound: a turn that gains less is the last
 _CHUNK = 16_384
 
