@@ -24,6 +24,7 @@ class Served:
     ttft: F64
     tpot: F64
     concurrency: float
+    lasts: float = 0.0
 
 
 def arrivals(rng: np.random.Generator, count: int, rate: float, scv: float) -> F64:
@@ -45,6 +46,8 @@ def serve(
     per_prompt_token: float,
     chunk: int,
     slots: int,
+    prompts_first: bool = False,
+    shared: bool = False,
 ) -> Served:
     """Run the replica until all requests are served.
 
@@ -53,6 +56,8 @@ def serve(
     come : (requests,) seconds
     step : (slots + 1,) seconds of a step that decodes so many sequences; ``step[0]`` is 0
     per_prompt_token : seconds that one input token adds to a step
+    shared : decoding sequences take a token each of the chunk
+    prompts_first : while there are prompts to compute, nothing is decoded
     """
     n = len(come)
     first, last = np.zeros(n), np.zeros(n)
@@ -70,18 +75,19 @@ def serve(
         while waiting and len(prompts) + len(decoding) < slots:
             request = waiting.popleft()
             prompts.append([request, int(isl[request])])
-        budget, computed, done = chunk, 0, []
-        while prompts and budget:
+        budget, computed, done = chunk - (len(decoding) if shared else 0), 0, []
+        while prompts and budget > 0:
             taken = min(budget, prompts[0][1])
             prompts[0][1] -= taken
             budget -= taken
             computed += taken
             if prompts[0][1] == 0:
                 done.append(prompts.popleft()[0])
-        lasts = float(step[len(decoding)]) + computed * per_prompt_token
+        stands_still = prompts_first and computed > 0
+        lasts = (0.0 if stands_still else float(step[len(decoding)])) + computed * per_prompt_token
         held += (len(prompts) + len(decoding) + len(done)) * lasts
         now += lasts
-        for request in list(decoding):
+        for request in [] if stands_still else list(decoding):
             decoding[request] -= 1
             if decoding[request] == 0:
                 last[request] = now
@@ -93,4 +99,4 @@ def serve(
             else:
                 last[request] = now
     many = left_out > 0
-    return Served(first - come, ((last - first)[many] / left_out[many]), held / now)
+    return Served(first - come, ((last - first)[many] / left_out[many]), held / now, now)

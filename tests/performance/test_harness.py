@@ -10,20 +10,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.performance.simulation import Served, serve
 from tests.performance.test_accuracy import row
 
 from entrepot import catalogue
 from entrepot.catalogue.records import NumberFormat
-from entrepot.performance import Layout, Slo, Workload
 from entrepot.performance.accuracy.conditions import Conditions, read_conditions
 from entrepot.performance.accuracy.readings import data_set, mlperf_limits
 from entrepot.performance.accuracy.servers import Asked, server
 from entrepot.performance.accuracy.servers import settings as server_settings
 from entrepot.performance.coefficients import coefficients
 from entrepot.performance.disaggregated import closed_pools
-from entrepot.performance.harness import drained
-from entrepot.performance.operating import setting_at
 from entrepot.performance.points import Answers, Point, answers, fill, points
 from entrepot.performance.steady import closed_loop, front_wait
 
@@ -68,55 +64,6 @@ def test_the_front_end_stays_within_the_bounds_of_a_closed_queue(
     waited = float(front_wait(service, np.array([many]), np.array([inside]))[0])
     assert service * (1 - 1e-9) <= waited <= service * many * (1 + 1e-9)
     assert many / (waited + inside) <= 1 / service * (1 + 1e-9)
-
-
-def run_step_by_step(sent: int, places: int, isl: int, osl: int) -> tuple[Served, float, float, float, float]:
-    """Return a burst run by a scheduler, its duration, and the closed form's TTFT, TPOT and rate."""
-    work = Workload(
-        "burst", QWEN.id, np.array([float(isl)]), np.array([float(osl)]), np.ones(1), Slo(None, None)
-    )
-    setting = setting_at(work, H200, QWEN, Layout(NumberFormat.FP8, 16, 1, 1, 1, places))
-    at = setting.columns.with_(
-        interference=1.0,
-        ttft_constant_s=0.0,
-        ttft_prefill=1.0,
-        ttft_steps=0.5,
-        front_request_s=0.0,
-        front_token_s=0.0,
-    )
-    inside = np.array([[float(min(sent, places))]])
-    loop = closed_loop(at, inside)
-    run = drained(at, loop, np.array([[float(places)]]), np.array([[float(sent)]]), np.zeros((1, 1)))
-    step = np.concatenate([[0.0], closed_loop(at, np.arange(1.0, places + 1)[None, :]).per_token[0]])
-    ran = serve(
-        np.zeros(sent),
-        np.full(sent, isl),
-        np.full(sent, osl),
-        step=step,
-        per_prompt_token=float(loop.prompt[0, 0]) / isl,
-        chunk=int(at.chunk),
-        slots=places,
-    )
-    lasts = float((ran.ttft + ran.tpot * (osl - 1)).max())
-    return ran, lasts, float(run.ttft[0, 0]), float(run.tpot[0, 0]), float(run.output_per_s[0, 0])
-
-
-@pytest.mark.parametrize(
-    ("sent", "places", "isl", "osl"),
-    [
-        (16, 64, 512, 256),
-        (64, 64, 1024, 256),
-        (256, 64, 512, 256),
-        (1000, 128, 1024, 128),
-        (500, 64, 200, 200),
-    ],
-)
-def test_a_burst_agrees_with_a_replica_run_step_by_step(sent: int, places: int, isl: int, osl: int) -> None:
-    """All prompts at one moment, with places for all or for some: TTFT, TPOT and rate within 30 % of the scheduler's."""
-    ran, lasts, ttft, tpot, rate = run_step_by_step(sent, places, isl, osl)
-    assert ttft == pytest.approx(float(ran.ttft.mean()), rel=0.3)
-    assert tpot == pytest.approx(float(ran.tpot.mean()), rel=0.3)
-    assert rate == pytest.approx(sent * osl / lasts, rel=0.3)
 
 
 def test_a_load_that_nears_capacity_waits_longer_and_says_how_near_it_is() -> None:

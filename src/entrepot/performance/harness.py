@@ -4,11 +4,11 @@
 
     closed loop   C requests always in the system. Where only B < C have a place, the others wait their turn: the rate is that
                   of B, and the whole of C stands behind it by Little's law, C = rate (TTFT + (osl - 1) TPOT) / osl
-    burst         N requests at one moment, none after: places fill, then one leaves and one comes, then the batch drains
+    burst         N requests at one moment, none after: see ``burst``
     at a rate     requests come on their own: each waits for the step under way and rides on one, and for prompts before it
-    offline       the same as a burst without a client, and only the rate is of interest
+    offline       N requests in the engine's own queue: places fill, then one leaves and one comes, then the batch drains
 
-A burst over B places lasts ``D = last admission + last life``. Prompts are computed one after the other, so that places come free one
+Offline work over B places lasts ``D = last admission + last life``. Prompts are computed one after the other, so that places come free one
 after the other too: the last request of N is admitted after ``N/B - 1`` lives. The last life is as long as the longest output, in a
 batch that empties.
 """
@@ -72,7 +72,7 @@ def drained(
     prefill: F64 | float = 1.0,
     client: bool = True,
 ) -> Run:
-    """Return what ``requests`` sent at one moment meet at a replica with ``places`` for them.
+    """Return what ``requests`` queued at one moment meet at a replica with ``places`` for them.
 
     Parameters
     ----------

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from entrepot.catalogue.records import Accelerator, Model, NumberFormat
+from entrepot.performance.burst import burst
 from entrepot.performance.chip import Chip, WeightFormat, chip, weight_formats
 from entrepot.performance.coefficients import (
     ARCHITECTURES,
@@ -29,7 +30,7 @@ from entrepot.performance.coefficients import (
 )
 from entrepot.performance.columns import Columns, Number, columns, stack
 from entrepot.performance.efficiency import engine, serving
-from entrepot.performance.harness import at_rate, drained, overloaded
+from entrepot.performance.harness import Run, at_rate, drained, overloaded
 from entrepot.performance.layouts import one_layout
 from entrepot.performance.memory import held_together
 from entrepot.performance.mix import mix
@@ -86,6 +87,7 @@ class Point:
     held_share: float = 0.55  # of its output that a request has room for when it is admitted
     requests: float = float("inf")  # of the whole run
     spread: float = 0.0  # standard deviation of the output lengths over their mean
+    prompts_first: bool = False  # a prompt that has a place is computed before the next decode step
     weight_only: bool = False  # weights of few bits, arithmetic in 16
     host: tuple[float, float] = (
         0.0,
@@ -115,6 +117,7 @@ class Points:
     interval: F64
     requests: F64
     spread: F64
+    prompts_first: F64
     at_rate: F64
     static_batch: F64
     age: F64
@@ -255,6 +258,7 @@ def points(stated: Sequence[Point]) -> Points:
         interval=column([max(p.recv_interval - 1.0, 0.0) + p.batch_wait for p in stated]),
         requests=column([p.requests for p in stated]),
         spread=column([p.spread for p in stated]),
+        prompts_first=column([float(p.prompts_first) for p in stated]),
         at_rate=column([float(p.harness in {"rate", "load", "slo"}) for p in stated]),
         static_batch=column([float(p.harness == "static") for p in stated]),
         age=column([np.clip(reference - p.year, -1.0, 2.5) for p in stated]),
@@ -356,7 +360,10 @@ def answers(at: Points, values: Coefficients | None = None) -> Answers:
     """
     used = coefficients() if values is None else values
     filled = _with_host(at, fill(at, used))
-    fits = held_together(filled, at.kv_held_bits, at.held_share)
+    together = np.array([h == "burst" for h in at.harness])[:, None]
+    # those that hold a place are the long ones: their outputs in the mean are (1 + spread^2) times the mean
+    long = np.where(together, 1 + np.minimum(at.spread, 2.0) ** 2, 1.0)
+    fits = held_together(filled, at.kv_held_bits, at.held_share * long)
     offline = used.engine["offline_interference"][at.engine][:, None]
     wanted = at.concurrency
     # a published run did run: with less reserve than we keep
@@ -365,6 +372,8 @@ def answers(at: Points, values: Coefficients | None = None) -> Answers:
         wanted
     )  # of devices that could not hold it at all no queue can be told
     room = np.where(misread, np.minimum(wanted, at.cap), room)
+    # a burst of prompts that do not fit beside one another is served one after the other
+    room = np.where(together & (fits > 0), np.minimum(np.maximum(fits, 1.0), at.cap), room)
     batch = np.clip(np.minimum(wanted, room), 1.0, 8192.0 * np.maximum(filled.dp, 1.0))
     special = np.array([h in {"rate", "load", "slo"} for h in at.harness])
     most = np.full(batch.shape, np.nan)
@@ -378,10 +387,7 @@ def answers(at: Points, values: Coefficients | None = None) -> Answers:
     stretch = np.array([percentile_stretch(p) for p in at.percentile[:, 0]])
     endless = overloaded(filled, loop, batch, wanted)
     sent = np.where(np.isfinite(at.requests), at.requests, np.where(np.isfinite(wanted), wanted, batch))
-    served = np.array([h in {"burst", "offline"} for h in at.harness])[:, None]
-    run = drained(
-        filled, loop, np.where(served, batch, 1.0), np.where(served, np.maximum(sent, 1.0), 1.0), at.spread
-    )
+    served = np.array([h == "offline" for h in at.harness])[:, None]
     bulk = drained(
         filled,
         loop,
@@ -391,10 +397,12 @@ def answers(at: Points, values: Coefficients | None = None) -> Answers:
         prefill=offline,
         client=False,
     )
-    burst = np.array([h == "burst" for h in at.harness])[:, None]
-    together = batch * loop.prompt  # a static batch prefills all its prompts and knows no server
-    ttft = np.where(burst, run.ttft, np.where(at.static_batch > 0, together, endless.ttft)) * stretch[:, :1]
-    tpot = np.where(burst, run.tpot, loop.tpot) * stretch[:, 1:]
+    run = _bursts(at, filled, together, batch, sent)
+    together_s = batch * loop.prompt  # a static batch prefills all its prompts and knows no server
+    ttft = (
+        np.where(together, run.ttft, np.where(at.static_batch > 0, together_s, endless.ttft)) * stretch[:, :1]
+    )
+    tpot = np.where(together, run.tpot, loop.tpot) * stretch[:, 1:]
     # arrivals at a rate wait for no wave; and a load that an MLPerf submission states was served within MLPerf's limits
     came = np.array([h in {"rate", "load"} for h in at.harness])[:, None]
     per_s = np.where(np.isnan(at.rate_per_s), at.load_tokens_per_s / osl, at.rate_per_s)
@@ -408,8 +416,8 @@ def answers(at: Points, values: Coefficients | None = None) -> Answers:
     lasts = np.isfinite(at.requests)
     at_once = np.where(lasts, bulk.output_per_s, steady_bulk)
     all_queued = np.array([h in {"offline", "static"} for h in at.harness])[:, None]
-    output = np.where(burst, run.output_per_s, np.where(all_queued, at_once, endless.output_per_s))
-    in_system = np.where(burst | all_queued, np.nan, endless.in_system)
+    output = np.where(together, run.output_per_s, np.where(all_queued, at_once, endless.output_per_s))
+    in_system = np.where(together | all_queued, np.nan, endless.in_system)
     devices = np.asarray(filled.devices)
     spent = {
         name: getattr(loop.decode, name) * osl + getattr(loop.prefill, name) * batch
@@ -437,6 +445,27 @@ def answers(at: Points, values: Coefficients | None = None) -> Answers:
         share_communication=flat(spent["communication"] / whole),
         share_overhead=flat(spent["overhead"] / whole),
     )
+
+
+def _bursts(at: Points, filled: Columns, chosen: Bools, batch: F64, sent: F64) -> Run:
+    """Return what the chosen points' bursts meet, NaN for the others, (points, 1)."""
+    nothing = np.full(batch.shape, np.nan)
+    out = Run(nothing, nothing.copy(), nothing.copy(), nothing.copy())
+    rows = chosen[:, 0]
+    if not rows.any():
+        return out
+    part = _take_columns(filled, rows)
+    found = burst(
+        part,
+        closed_loop(part, batch[rows]),
+        batch[rows],
+        sent[rows],
+        at.spread[rows],
+        at.prompts_first[rows],
+    )
+    for name in ("ttft", "tpot", "output_per_s", "lasts"):
+        getattr(out, name)[rows] = getattr(found, name)
+    return out
 
 
 def _with_host(at: Points, filled: Columns) -> Columns:

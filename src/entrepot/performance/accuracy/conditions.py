@@ -21,6 +21,7 @@ from entrepot.performance.accuracy.readings import (
     data_set,
     mlperf_lengths,
     mlperf_limits,
+    random_lengths,
 )
 from entrepot.performance.accuracy.rows import LONGEST, METRICS, Row
 from entrepot.performance.accuracy.servers import Asked, Server, server
@@ -48,10 +49,12 @@ class Conditions:
     rate_per_s : requests per second per replica, for arrivals at a rate
     load_tokens_per_s : output tokens per second per replica at which latencies were taken
     equal : all requests have exactly these lengths
-    length_factor : mean length over the nominal one: InferenceX draws lengths from 0.8 to 1.0 of nominal
+    length_factor : mean length over the nominal one: InferenceX draws lengths from 0.8 to 1.0 of nominal, sglang.bench_serving
+        from none to all of it where no range is stated
     chunk, recv_interval, batch_wait, held_share : the server's settings, see ``accuracy.servers``
     requests : of the whole run; ``inf`` where it has no end that counts
     spread : standard deviation of the output lengths over their mean
+    prompts_first : a prompt that has a place is computed before the next decode step
     on_host : experts stay in the host's memory and run on its processors
     weight_only : weights of few bits, arithmetic in 16
     die : fraction of the chip that one rank is (0.5 on a two-die package that is addressed by die)
@@ -98,6 +101,7 @@ class Conditions:
     held_share: float
     requests: float
     spread: float
+    prompts_first: bool
     on_host: bool
     weight_only: bool
     scenario: str
@@ -138,6 +142,7 @@ def read_conditions(row: Row) -> Conditions | Unanswered:
     scenario = _scenario(row)
     lengths = _lengths(row, model.id, assumed)
     isl, osl = lengths.isl, lengths.osl
+    drawn = random_lengths(notes)
     if max(isl, osl) > LONGEST:
         return Unanswered(f"no request holds {max(isl, osl):g} tokens")
     load = read_load(row, scenario, replicas, dp, assumed)
@@ -199,8 +204,12 @@ def read_conditions(row: Row) -> Conditions | Unanswered:
         ttft_limit_ms=limits[0],
         tpot_limit_ms=limits[1],
         percentile=percentile,
-        equal=not dashboard and "mlperf" not in notes and "vary" not in notes,
-        length_factor=0.9 if dashboard else 1.0,
+        equal=not dashboard
+        and "mlperf" not in notes
+        and "vary" not in notes
+        and lengths.spread == 0
+        and drawn is None,
+        length_factor=0.9 if dashboard else 1.0 if drawn is None else drawn[0],
         harness=load.harness,
         metric=row.metric,
         drafts=drafts,
@@ -212,7 +221,8 @@ def read_conditions(row: Row) -> Conditions | Unanswered:
         chunk=_or(runs.chunk, 8192.0),
         held_share=_or(runs.held_share, 0.55),
         requests=load.requests,
-        spread=lengths.spread if not dashboard else 0.06,
+        spread=0.06 if dashboard else lengths.spread if drawn is None else drawn[1],
+        prompts_first=runs.prompts_first == 1,
         on_host=on_host,
         weight_only=_weight_only(row, chip, fmt),
         scenario=scenario,
@@ -394,7 +404,7 @@ def _number(text: str) -> float | None:
 
 def _lengths(row: Row, model_id: str, assumed: list[str]) -> Lengths:
     isl, osl = _number(row.isl), _number(row.osl)
-    known = data_set(f"{row.isl} {row.osl} {row.notes}") if isl is None or osl is None else None
+    known = data_set(f"{row.isl} {row.osl} {row.notes}")
     upper_in, upper_out = re.search(r"<=(\d+)", row.isl), re.search(r"<=(\d+)", row.osl)
     if isl is None and upper_in:
         isl = float(upper_in.group(1)) / 2

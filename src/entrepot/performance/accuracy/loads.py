@@ -49,7 +49,7 @@ class Load:
 
 
 _BURST = re.compile(
-    r"(?:request[- ]?rate|rate)\s*[=:]?\s*inf|all at once|at one moment|sent at once|num[-_ ]?prompts|\bburst\b|simultaneous"
+    r"(?:request[- ]?rate|rate)\s*[=:]?\s*inf|all at once|at one moment|(?:sent|prompts) at once|num[-_ ]?prompts|\bburst\b|simultaneous"
 )
 _NUMBER = re.compile(r"(?:concurrency|batch|bs|c)?\s*[=:]?\s*(\d+(?:\.\d+)?)(/gpu|/rank|/die)?\b")
 _BOUND = re.compile(r"max[-_ ]?concurrency|closed loop|fixed concurrency")

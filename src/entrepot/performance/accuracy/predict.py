@@ -65,6 +65,7 @@ def point_of(c: Conditions) -> Point:
         held_share=c.held_share,
         requests=c.requests,
         spread=c.spread,
+        prompts_first=c.prompts_first,
         weight_only=c.weight_only,
         host=host_of_experts() if c.on_host else (0.0, 0.0),
     )

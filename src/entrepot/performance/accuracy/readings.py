@@ -20,6 +20,7 @@ __all__ = [
     "host_of_experts",
     "mlperf_lengths",
     "mlperf_limits",
+    "random_lengths",
 ]
 
 
@@ -55,6 +56,22 @@ def data_set(text: str) -> Lengths | None:
     """
     words = text.lower()
     return next((_lengths(entry) for name, entry in _read()["dataset"].items() if name in words), None)
+
+
+def random_lengths(notes: str) -> tuple[float, float] | None:
+    """Return mean over nominal and spread of random lengths that a tool draws by default; ``None`` where notes say otherwise.
+
+    Examples
+    --------
+    >>> random_lengths("sglang.bench_serving, random")[0]
+    0.5
+    >>> random_lengths("sglang.bench_serving, random, random_range_ratio 1")
+    """
+    words = notes.lower()
+    if "random" not in words or "range" in words or "equal" in words:
+        return None
+    least = next((float(e["value"]) for tool, e in _read()["random"].items() if tool in words), None)
+    return None if least is None else ((1 + least) / 2, (1 - least) / (1 + least) / math.sqrt(3))
 
 
 def mlperf_lengths(model: str) -> Lengths | None:

@@ -13,6 +13,7 @@ all; where several lines fit, the last one counts, so that the file runs from th
 ``held_share``            share of its output that a request has room for when it is admitted
 ``requests``              requests of the whole run
 ``kv_bits``               width at which the cache is held
+``prompts_first``         1 where prompts that have a place are computed before the next decode step
 ``attention_dp``          1 where attention of a mixture of experts runs data parallel although the row states TP alone
 ========================  =====================================================================================
 """
@@ -56,6 +57,7 @@ class Server:
     requests: float = float("nan")
     attention_dp: float = float("nan")
     kv_bits: float = float("nan")
+    prompts_first: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
