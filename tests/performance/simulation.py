@@ -47,6 +47,7 @@ def serve(
     chunk: int,
     slots: int,
     prompts_first: bool = False,
+    decode_slots: int | None = None,
     shared: bool = False,
 ) -> Served:
     """Run the replica until all requests are served.
@@ -56,6 +57,7 @@ def serve(
     come : (requests,) seconds
     step : (slots + 1,) seconds of a step that decodes so many sequences; ``step[0]`` is 0
     per_prompt_token : seconds that one input token adds to a step
+    decode_slots : sequences that decode at a time, of those that have a slot; first come, first served
     shared : decoding sequences take a token each of the chunk
     prompts_first : while there are prompts to compute, nothing is decoded
     """
@@ -84,10 +86,11 @@ def serve(
             if prompts[0][1] == 0:
                 done.append(prompts.popleft()[0])
         stands_still = prompts_first and computed > 0
-        lasts = (0.0 if stands_still else float(step[len(decoding)])) + computed * per_prompt_token
+        turn = [] if stands_still else list(decoding)[:decode_slots]
+        lasts = (0.0 if stands_still else float(step[len(turn)])) + computed * per_prompt_token
         held += (len(prompts) + len(decoding) + len(done)) * lasts
         now += lasts
-        for request in [] if stands_still else list(decoding):
+        for request in turn:
             decoding[request] -= 1
             if decoding[request] == 0:
                 last[request] = now

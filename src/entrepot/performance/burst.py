@@ -80,6 +80,7 @@ def burst(
     requests: F64,
     spread: F64,
     first: F64,
+    decode_places: F64 | float = np.inf,
 ) -> Run:
     """Return what ``requests`` sent at one moment meet at a replica with ``places`` for them, (points, 1) each.
 
@@ -88,6 +89,7 @@ def burst(
     loop : the closed loop at ``places``, or at ``requests`` where they are fewer
     spread : standard deviation of the output lengths over their mean
     first : 1 where prompts that have a place are computed before any decode step, 0 where they ride on it
+    decode_places : most requests in a decode step where prompts are computed for as many as have a place; these wait in turn
     """
     shape = places.shape
 
@@ -96,6 +98,8 @@ def burst(
 
     requests = np.maximum(column(requests), 1.0)
     places = np.minimum(np.maximum(places, 1.0), requests)
+    ahead = np.where(np.isfinite(decode_places), places, 0.0)  # prompts that are computed before all decode
+    places = np.minimum(places, decode_places)
     osl = np.maximum(column(at.osl), 1.0)
     lengths = _Lengths.of(np.maximum(osl - 1.0, 1e-3), column(spread))
     prompt = column(loop.prompt) * column(at.interference)
@@ -116,8 +120,10 @@ def burst(
     width = np.where(
         (per_life >= 1) & np.isinf(lengths.shape), lengths.mean / np.maximum(per_life, 1.0), width
     )
-    run = _solve(lengths, places, requests, steps, batches, prompt, chunk, computed, starved, first, width)
-    return _means(at, lengths, run, places, requests, prompt, first, width, osl)
+    run = _solve(
+        lengths, places, requests, steps, batches, prompt, chunk, computed, starved, first, ahead, width
+    )
+    return _means(at, lengths, run, places, requests, prompt, first, ahead, width, osl)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +147,7 @@ def _solve(
     computed: F64,
     starved: F64,
     first: F64,
+    ahead: F64,
     width: F64,
 ) -> _Path:
     count = len(places)
@@ -153,6 +160,7 @@ def _solve(
     per_cell = np.zeros((count, _TICKS))
     admitted = np.zeros((count, _TICKS + 1))
     seconds = np.zeros((count, _TICKS + 1))
+    seconds[:, 0] = (ahead * prompt)[:, 0]
     storm = np.zeros((count, _TICKS))
     ended = np.zeros((count, _TICKS + 1))
     log_top = np.log(batches[:, -1])
@@ -179,7 +187,11 @@ def _solve(
         per_cell[:, m] = new
         admitted[:, m + 1] = admitted[:, m] + new
         lasts = _between(steps, log_top, np.maximum(still + new * left_mid[:, 0], 1.0), row) * width[:, 0]
-        storm[:, m] = new * prompt[:, 0]
+        # prompts ahead of their turn are computed as soon as one that ended leaves room
+        turned = np.minimum(ahead[:, 0] + ended[:, m], requests[:, 0]) - np.minimum(
+            ahead[:, 0] + ended[:, max(m - 1, 0)], requests[:, 0]
+        )
+        storm[:, m] = np.where(ahead[:, 0] > 0, turned, new) * prompt[:, 0]
         busy = (admitted[:, m + 1] - ended[:, m]) > 1e-9
         seconds[:, m + 1] = seconds[:, m] + storm[:, m] + np.where(busy, lasts, 0.0)
     ended[:, _TICKS] = admitted[:, _TICKS] - np.einsum("pj,pj->p", per_cell, back_start[:, :_TICKS])
@@ -203,6 +215,7 @@ def _means(
     requests: F64,
     prompt: F64,
     first: F64,
+    ahead: F64,
     width: F64,
     osl: F64,
 ) -> Run:
@@ -228,6 +241,12 @@ def _means(
         if first[p, 0] > 0:
             packed = np.ceil(part * amount / pack - 1e-9) * pack * prompt[p, 0]
             token = began[cell] + np.minimum(packed, storm[cell])
+            if ahead[p, 0] > 0:
+                early = np.minimum(np.ceil(who / pack - 1e-9) * pack, ahead[p, 0]) * prompt[p, 0]
+                need = who - ahead[p, 0]  # so many have to end before its prompt has room
+                when = np.clip(np.searchsorted(run.ended[p], need), 1, _TICKS)
+                freed = began[when] + np.maximum(need - run.ended[p, when - 1], 0.0) * prompt[p, 0]
+                token = np.where(who <= ahead[p, 0], early, np.minimum(freed, token))
             tick = cell.astype(np.float64)
             ends = tick[:, None] + decoded[p][None, :] / width[p, 0]
             last = np.clip(np.ceil(ends - 1e-9).astype(np.int64) - 1, 0, _TICKS - 1)

@@ -88,6 +88,9 @@ class Point:
     requests: float = float("inf")  # of the whole run
     spread: float = 0.0  # standard deviation of the output lengths over their mean
     prompts_first: bool = False  # a prompt that has a place is computed before the next decode step
+    decode_places: float = float(
+        "inf"
+    )  # of a decode step, where prompts are computed for more: those wait in turn
     weight_only: bool = False  # weights of few bits, arithmetic in 16
     host: tuple[float, float] = (
         0.0,
@@ -118,6 +121,7 @@ class Points:
     requests: F64
     spread: F64
     prompts_first: F64
+    decode_places: F64
     at_rate: F64
     static_batch: F64
     age: F64
@@ -259,6 +263,7 @@ def points(stated: Sequence[Point]) -> Points:
         requests=column([p.requests for p in stated]),
         spread=column([p.spread for p in stated]),
         prompts_first=column([float(p.prompts_first) for p in stated]),
+        decode_places=column([p.decode_places for p in stated]),
         at_rate=column([float(p.harness in {"rate", "load", "slo"}) for p in stated]),
         static_batch=column([float(p.harness == "static") for p in stated]),
         age=column([np.clip(reference - p.year, -1.0, 2.5) for p in stated]),
@@ -373,7 +378,8 @@ def answers(at: Points, values: Coefficients | None = None) -> Answers:
     )  # of devices that could not hold it at all no queue can be told
     room = np.where(misread, np.minimum(wanted, at.cap), room)
     # a burst of prompts that do not fit beside one another is served one after the other
-    room = np.where(together & (fits > 0), np.minimum(np.maximum(fits, 1.0), at.cap), room)
+    admits = np.where(np.isfinite(at.decode_places), np.inf, at.cap)
+    room = np.where(together & (fits > 0), np.minimum(np.maximum(fits, 1.0), admits), room)
     batch = np.clip(np.minimum(wanted, room), 1.0, 8192.0 * np.maximum(filled.dp, 1.0))
     special = np.array([h in {"rate", "load", "slo"} for h in at.harness])
     most = np.full(batch.shape, np.nan)
@@ -462,6 +468,7 @@ def _bursts(at: Points, filled: Columns, chosen: Bools, batch: F64, sent: F64) -
         sent[rows],
         at.spread[rows],
         at.prompts_first[rows],
+        at.decode_places[rows],
     )
     for name in ("ttft", "tpot", "output_per_s", "lasts"):
         getattr(out, name)[rows] = getattr(found, name)

@@ -55,6 +55,7 @@ class Conditions:
     requests : of the whole run; ``inf`` where it has no end that counts
     spread : standard deviation of the output lengths over their mean
     prompts_first : a prompt that has a place is computed before the next decode step
+    decode_places : most requests in a decode step where prompts are computed for more than that
     on_host : experts stay in the host's memory and run on its processors
     weight_only : weights of few bits, arithmetic in 16
     die : fraction of the chip that one rank is (0.5 on a two-die package that is addressed by die)
@@ -102,6 +103,7 @@ class Conditions:
     requests: float
     spread: float
     prompts_first: bool
+    decode_places: float
     on_host: bool
     weight_only: bool
     scenario: str
@@ -223,6 +225,7 @@ def read_conditions(row: Row) -> Conditions | Unanswered:
         requests=load.requests,
         spread=0.06 if dashboard else lengths.spread if drawn is None else drawn[1],
         prompts_first=runs.prompts_first == 1,
+        decode_places=_or(runs.decode_places, math.inf),
         on_host=on_host,
         weight_only=_weight_only(row, chip, fmt),
         scenario=scenario,

@@ -66,6 +66,7 @@ def point_of(c: Conditions) -> Point:
         requests=c.requests,
         spread=c.spread,
         prompts_first=c.prompts_first,
+        decode_places=c.decode_places,
         weight_only=c.weight_only,
         host=host_of_experts() if c.on_host else (0.0, 0.0),
     )

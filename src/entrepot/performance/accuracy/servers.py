@@ -14,6 +14,7 @@ all; where several lines fit, the last one counts, so that the file runs from th
 ``requests``              requests of the whole run
 ``kv_bits``               width at which the cache is held
 ``prompts_first``         1 where prompts that have a place are computed before the next decode step
+``decode_places``         most requests in a decode step where prompts are computed for more; those wait in turn
 ``attention_dp``          1 where attention of a mixture of experts runs data parallel although the row states TP alone
 ========================  =====================================================================================
 """
@@ -58,6 +59,7 @@ class Server:
     attention_dp: float = float("nan")
     kv_bits: float = float("nan")
     prompts_first: float = float("nan")
+    decode_places: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
