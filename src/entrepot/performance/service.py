@@ -24,6 +24,8 @@ class Service:
     apart_factor: float
     speculation_factor: float
     saturated_factor: float
+    burst_tpot_factor: float
+    burst_ttft_factor: float
 
 
 Tables: TypeAlias = dict[str, dict[str, dict[str, Any]]]
@@ -64,4 +66,6 @@ def service() -> Service:
         apart_factor=value("interval", "apart"),
         speculation_factor=value("interval", "speculation"),
         saturated_factor=value("interval", "saturated"),
+        burst_tpot_factor=value("interval", "burst_tpot"),
+        burst_ttft_factor=value("interval", "burst_ttft"),
     )

@@ -84,6 +84,9 @@ def judged_of(m: Material, log_predicted: F64, deviation: F64, regimes: Sequence
             said.append(f"saturated: the load is {busy[i]:.0%} of what a replica takes")
             if row.metric == "ttft_ms":
                 factor *= service().saturated_factor
+        if c.harness == "burst":  # no burst taught the model
+            wider = {"tpot_s": service().burst_tpot_factor, "ttft_s": service().burst_ttft_factor}
+            factor *= wider.get(metric_of(m, i), 1.0)
         band = (
             "as fits" if math.isinf(c.concurrency) else next(n for top, n in _BANDS if c.concurrency <= top)
         )
