@@ -322,3 +322,59 @@ def test_no_trade_no_entry(opened: Ledger, clearing: Clearing, scenario: Scenari
     """A market in which nothing cleared changes nothing."""
     assert settle(opened, replace(clearing, trades=clearing.trades.clear()), scenario) == ()
     assert opened.head[0] == 2
+
+
+@pytest.mark.parametrize("terms", [Terms(), Terms(cash=True), Terms(operator="exchange", seller_fee_bp=10)])
+def test_what_makes_orders_whole_is_settled(
+    opened: Ledger, clearing: Clearing, scenario: Scenario, write: Write, terms: Terms
+) -> None:
+    """Those that gain pay those that would lose, through one account that is left with nothing but its own fee."""
+    first = clearing.trades.row(0, named=True)
+    last = clearing.trades.row(-1, named=True)
+    trades = clearing.trades
+    settled = replace(
+        clearing,
+        book=replace(
+            clearing.book,
+            lots=trades.select("lot", "seller").unique(),
+            bids=trades.select("bid", "buyer").unique(),
+        ),
+        make_whole=pl.DataFrame(
+            {
+                "order": [first["lot"]],
+                "side": ["lot"],
+                "amount_minor": [70],
+                "reason": ["the idle part of a shared node"],
+            }
+        ),
+        fees=pl.DataFrame(
+            {
+                "order": [last["bid"], last["lot"]],
+                "side": ["bid", "lot"],
+                "gain_minor": [50, 90],
+                "fee_minor": [20, 50],
+            }
+        ),
+    )
+    if terms.cash:
+        for party in {*clearing.trades["buyer"], last["seller"]}:
+            cash = (
+                Posting(f"{party}:cash", "CNY.fen", 10**12),
+                Posting(f"{party}:opening", "CNY.fen", -(10**12)),
+            )
+            opened.post(Entry(f"cash {party}", write.at, "paid in", cash))
+    entries = settle(opened, settled, scenario, terms=terms)
+    assert len(entries) == clearing.trades.height + 1
+    house = terms.operator or "clearing-house"
+    of: dict[str, int] = defaultdict(int)
+    for p in entries[-1].postings:
+        state = p.account.split(":")[1]
+        if state in ("cash", "payable", "receivable"):
+            of[p.account.split(":")[0]] += p.quantity
+    due: dict[str, int] = defaultdict(int)
+    due[first["seller"]] += 70
+    due[last["buyer"]] -= 20
+    due[last["seller"]] -= 50
+    assert {k: v for k, v in of.items() if v} == {k: v for k, v in due.items() if v}
+    assert of[house] == 0
+    assert opened.audit().ok

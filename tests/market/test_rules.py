@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from entrepot.market import Clearing, clear, verify
 from entrepot.market.instances import Shape, instance
-from entrepot.market.records import Book
+from entrepot.market.records import WHY_MADE_WHOLE, Book
 
 from .markets import Ask, Want, by_hand
 
@@ -177,7 +177,14 @@ def _least_not_borne(c: Clearing) -> Clearing:
 
 
 def _made_whole_for_nothing(c: Clearing) -> Clearing:
-    more = pl.DataFrame({"order": c.book.lots["lot"][:1], "side": ["lot"], "amount_minor": [10_000]})
+    more = pl.DataFrame(
+        {
+            "order": c.book.lots["lot"][:1],
+            "side": ["lot"],
+            "amount_minor": [10_000],
+            "reason": [WHY_MADE_WHOLE[1]],
+        }
+    )
     rest = c.make_whole.filter(pl.col("order") != c.book.lots["lot"][0])
     return replace(c, make_whole=pl.concat([rest, more]))
 

@@ -370,7 +370,16 @@ def test_the_check_loads_no_part_of_the_finding() -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
-    names = ("checks_devices", "checks_money", "checks_windows", "facts", "orders_tree", "records", "verify")
+    names = (
+        "checks_devices",
+        "checks_fee",
+        "checks_money",
+        "checks_windows",
+        "facts",
+        "orders_tree",
+        "records",
+        "verify",
+    )
     assert loaded == [f"entrepot.market.{name}" for name in names]
 
 

@@ -18,7 +18,12 @@ _REASON = 78  # characters of a reason or a paragraph that a row has room for
 
 
 def of_run(run: Run) -> dict[str, list[Row]]:
-    """Return who got what, prices, what stayed unserved, and the refusals of one run."""
+    """Return who got what, prices, what stayed unserved, the refusals of one run, and who is made whole, if anyone is."""
+    made: list[Row] = [
+        {"order": r["order"], "side": r["side"], "amount": f"{r['amount_minor'] / 10**run.clearing.book.minor_digits:,.2f}",
+         "why": r["reason"]}
+        for r in run.clearing.make_whole.to_dicts()
+    ]  # fmt: skip
     return {
         "who_got_what": [
             {
@@ -68,6 +73,7 @@ def of_run(run: Run) -> dict[str, list[Row]]:
              "paragraph": _short(r["citation"], 52)}
             for r in tables.permits_summary(run).to_dicts()
         ],
+        **({"made_whole": made} if made else {}),
     }  # fmt: skip
 
 

@@ -87,7 +87,7 @@ def settle(
         for e in entries
     ]
     emit(rows, kind="settlement", output=output or Output())
-    note(f"Settled: {len(entries)} trades. The journal has {seq} entries; head {head[:16]}.")
+    note(f"Settled: {clearing.trades.height} trades. The journal has {seq} entries; head {head[:16]}.")
 
 
 def gate(

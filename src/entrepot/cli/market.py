@@ -105,6 +105,7 @@ def clear(
         "prices": f"Prices in {read.currency}, uniform per pool",
         "unserved": "What stayed unserved, and why",
         "permits": "Permits and refusals",
+        "made_whole": "Made whole: what accepted orders would lose at the prices, paid by those that gain",
     }
     every = {
         "who_got_what": tables.who_got_what(run),
@@ -112,6 +113,9 @@ def clear(
         "prices": tables.prices_summary(run),
         "unserved": tables.unserved(run),
         "permits": tables.permits_summary(run),
+        "made_whole": run.clearing.make_whole,
+        "fees": run.clearing.fees,
+        "dues": market.dues(run.clearing),
         "proof": tables.proof(run),
     }
     rows = (

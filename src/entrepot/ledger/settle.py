@@ -7,6 +7,8 @@
 - **Payment**, on account: ``buyer:payable:seller`` and ``seller:receivable:buyer``; `pay` settles it later, and a debt
   cannot be paid twice. In cash: ``buyer:cash`` to ``seller:cash`` in the trade's own entry, so that units move if and only
   if the money does. No cash is invented.
+- **Made whole**: what accepted orders would lose at the prices goes to them, and comes from the orders that gain, in one entry
+  through the operator (or ``clearing-house``): what it collects is what it pays out.
 - **Fees** of an operator, in the same entry. Each party's money sums to zero by itself: what it pays and earns stands in
   its ``expense``, ``income`` and ``fees``.
 
@@ -37,6 +39,8 @@ if TYPE_CHECKING:  # only read here: keeping a ledger needs no solver
 
 __all__ = ["Terms", "clearing_id", "pay", "settle"]
 
+_HOUSE = "clearing-house"  # through whom orders are made whole where nobody is named
+
 
 def clearing_id(clearing: Clearing, scenario: Scenario) -> str:
     """Return what names a clearing in the books: its day and the root of its orders."""
@@ -50,7 +54,7 @@ class Terms:
     Attributes
     ----------
     cash : pay in the trade's own entry (delivery versus payment); otherwise it is owed
-    operator : who takes a fee; nobody, if empty
+    operator : who takes a fee, and through whom orders are made whole; nobody takes one, if empty
     buyer_fee_bp, seller_fee_bp : of the payment, in hundredths of a percent; rounded half up to the minor unit
     """
 
@@ -90,7 +94,7 @@ def settle(
 
     Returns
     -------
-    One entry per trade, in the order of ``clearing.trades``
+    One entry per trade, in the order of ``clearing.trades``; then one of what makes orders whole, if anything does
 
     Raises
     ------
@@ -175,6 +179,34 @@ def _entries(clearing: Clearing, scenario: Scenario, terms: Terms) -> list[Entry
                 settles=settles,
             )
         )
+    whole = _made_whole(clearing, money, terms)
+    if whole:
+        cause = "what accepted orders would lose at the prices, from the orders that gain"
+        out.append(Entry(f"{prefix}/made-whole", at, cause, whole, settles=settles))
+    return out
+
+
+def _made_whole(clearing: Clearing, money: str, terms: Terms) -> tuple[Posting, ...]:
+    """Return what each party pays for orders that would lose, then what it gets for its own."""
+    if not clearing.make_whole.height:
+        return ()
+    house = terms.operator or _HOUSE
+    owners = {
+        "lot": dict(clearing.book.lots.select("lot", "seller").iter_rows()),
+        "bid": dict(clearing.book.bids.select("bid", "buyer").iter_rows()),
+    }
+    pays: dict[str, int] = {}
+    gets: dict[str, int] = {}
+    charged = clearing.fees.filter(pl.col("fee_minor") > 0).select("side", "order", "fee_minor")
+    due = clearing.make_whole.select("side", "order", "amount_minor")
+    for table, into in ((charged, pays), (due, gets)):
+        for side, order, amount in table.iter_rows():
+            into[owners[side][order]] = into.get(owners[side][order], 0) + amount
+    out: tuple[Posting, ...] = ()
+    for party in sorted(pays):
+        out += _from(party, house, pays[party], money, "fees", "fees", terms)
+    for party in sorted(gets):
+        out += _from(house, party, gets[party], money, "fees", "fees", terms)
     return out
 
 

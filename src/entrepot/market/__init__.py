@@ -11,6 +11,7 @@
 
 from entrepot.market.clear import clear
 from entrepot.market.depth import depth
+from entrepot.market.dues import dues
 from entrepot.market.explain import explain, index, mix, price_of_work, supply_demand
 from entrepot.market.files import read, write
 from entrepot.market.from_scenario import book
@@ -26,6 +27,7 @@ __all__ = [
     "book",
     "clear",
     "depth",
+    "dues",
     "explain",
     "index",
     "mix",

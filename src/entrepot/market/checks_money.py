@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from entrepot.market.checks_windows import best_of_long, long
 from entrepot.market.facts import MICRO_ROOM, RELATIVE, Facts, Finding, rows_of
+from entrepot.market.records import WHY_MADE_WHOLE
 
 __all__ = [
     "best_of_bids",
@@ -153,10 +154,12 @@ def check_made_whole(f: Facts) -> Finding:
     table, due = f.clearing.make_whole, seller_loss(f)
     known = (pl.col("side") == "lot") & pl.col("order").is_in(f.book.lots["lot"].implode())
     known |= (pl.col("side") == "bid") & pl.col("order").is_in(f.book.bids["bid"].implode())
-    strange = table.filter(~known | (pl.col("amount_minor") <= 0))
+    strange = table.filter(
+        ~known | (pl.col("amount_minor") <= 0) | ~pl.col("reason").is_in(list(WHY_MADE_WHOLE))
+    )
     if strange.height:
         return (
-            f"{strange['side'][0]} {strange['order'][0]} is made whole with {strange['amount_minor'][0]}",
+            f"{strange['side'][0]} {strange['order'][0]} is made whole with {strange['amount_minor'][0]}: {strange['reason'][0]}",
             "",
         )
     room = unit + RELATIVE * f.ask * (f.let @ f.book.hours)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from entrepot.market import outcome as tables
 from entrepot.market.certify import bound, orders_root, salts
+from entrepot.market.fee import fees
 from entrepot.market.found import Found
 from entrepot.market.goods import FLEXIBLE, SALE, WHOLE, Goods, goods
 from entrepot.market.lease import solve_lease
@@ -89,6 +90,8 @@ def clear(
         orders_root=orders_root(book),
         searched_bound_micro=None if found.searched_bound is None else math.ceil(found.searched_bound),
     )
+    trades = tables.trades(book, of_book, found.prices, found.placed)
+    made_whole = tables.make_whole(book, of_book, found.prices, out, found.placed)
     return Clearing(
         book=book,
         pools=of_book.pools,
@@ -102,11 +105,12 @@ def clear(
         prices=prices,
         allocation=tables.allocation(book, found.placed),
         work=tables.work(book, out.served),
-        trades=tables.trades(book, of_book, found.prices, found.placed),
+        trades=trades,
         rejected=rejected(book, of_book, found.prices, out, found.work),
         certificate=certificate,
         solve_seconds=took,
-        make_whole=tables.make_whole(book, of_book, found.prices, out, found.placed),
+        make_whole=made_whole,
+        fees=fees(book, of_book, out, trades, made_whole),
     )
 
 

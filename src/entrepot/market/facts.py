@@ -131,6 +131,7 @@ def fault_of_shape(c: Clearing) -> str | None:
         "allocation rows": (c.allocation.select("lot", "bid", "period").n_unique(), c.allocation.height),
         "trades": (c.trades.select("lot", "bid").n_unique(), c.trades.height),
         "lots made whole": (c.make_whole.select("order", "side").n_unique(), c.make_whole.height),
+        "orders charged": (c.fees.select("order", "side").n_unique(), c.fees.height),
         "work rows": (c.work.select("bid", "period").n_unique(), c.work.height),
     }
     for what, (found, expected) in counts.items():

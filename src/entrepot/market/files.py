@@ -6,7 +6,7 @@
     prices.csv          what people look at first
     trades.csv
     book/               periods, lots, bids, rates, permits: the orders as they were at the gate (Parquet)
-    result/             pools, lot_pool, allocation, work, rejected, and the published prices (Parquet)
+    result/             pools, lot_pool, allocation, work, rejected, make_whole, fees, and the published prices (Parquet)
 
 A file that changed after it was written is refused here; one that was changed together with the summary is caught by
 `entrepot.market.verify`.
@@ -31,7 +31,7 @@ from entrepot.market.records import Book, Certificate, Clearing
 
 __all__ = ["FORMAT", "SCHEMAS", "read", "write"]
 
-FORMAT = "entrepot-clearing/2"
+FORMAT = "entrepot-clearing/3"
 
 _S, _I, _F, _B = pl.String, pl.Int64, pl.Float64, pl.Boolean
 SCHEMAS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -57,7 +57,8 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "result/allocation.parquet": {"lot": _S, "bid": _S, "period": _I, "devices": _I},
         "result/work.parquet": {"bid": _S, "period": _I, "demand_mtok_per_h": _F, "served_mtok_per_h": _F},
         "result/rejected.parquet": {"order": _S, "side": _S, "reason": _S, "in_the_money": _B, "quantity": _F},
-        "result/make_whole.parquet": {"order": _S, "side": _S, "amount_minor": _I},
+        "result/make_whole.parquet": {"order": _S, "side": _S, "amount_minor": _I, "reason": _S},
+        "result/fees.parquet": {"order": _S, "side": _S, "gain_minor": _I, "fee_minor": _I},
         "result/lease_price.parquet": {"pool": _I, "period": _I, "price_micro": _I},
         "result/sale_price.parquet": {"pool": _I, "price_micro": _I},
         "result/work_price.parquet": {"bid": _S, "period": _I, "price_micro": _I},
@@ -150,6 +151,7 @@ def _tables(c: Clearing) -> dict[str, pl.DataFrame]:
         "result/work.parquet": c.work,
         "result/rejected.parquet": c.rejected,
         "result/make_whole.parquet": c.make_whole,
+        "result/fees.parquet": c.fees,
         "result/lease_price.parquet": proof.lease_price_micro,
         "result/sale_price.parquet": proof.sale_price_micro,
         "result/work_price.parquet": proof.work_price_micro,
@@ -345,4 +347,5 @@ def _clearing(summary: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) ->
         certificate=certificate,
         solve_seconds=float(summary["solve_seconds"]),
         make_whole=tables["result/make_whole.parquet"],
+        fees=tables["result/fees.parquet"],
     )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from entrepot.market.goods import FLEXIBLE, SALE, WHOLE, Goods
 from entrepot.market.price import Prices
-from entrepot.market.records import MAKE_WHOLE, Book
+from entrepot.market.records import MAKE_WHOLE, WHY_MADE_WHOLE, Book
 from entrepot.market.split import FOR_GOOD, Placed
 from entrepot.market.terms import long_bids, served
 
@@ -161,10 +161,30 @@ def make_whole(
     due = np.ceil(lot / unit - 1e-9).astype(np.int64)
     rows = np.flatnonzero(due > 0)
     table = pl.DataFrame(
-        {"order": book.lots["lot"].gather(rows), "side": ["lot"] * len(rows), "amount_minor": due[rows]},
+        {
+            "order": book.lots["lot"].gather(rows),
+            "side": ["lot"] * len(rows),
+            "amount_minor": due[rows],
+            "reason": [WHY_MADE_WHOLE[i] for i in _why(book, goods, price, o, rows).tolist()],
+        },
         schema=dict(MAKE_WHOLE),
     )
     return table if placed is None else pl.concat([table, _bids_made_whole(book, prices, goods, placed, o)])
+
+
+def _why(book: Book, goods: Goods, price: I64, o: Outcome, rows: I64) -> I64:
+    """Return (rows,) which of `WHY_MADE_WHOLE` weighs most in the loss of each lot."""
+    ask, mode = book.lots["ask_micro"].to_numpy()[rows].astype(np.float64), goods.lot_mode[rows]
+    block = book.lots["block"].to_numpy()[rows, None]
+    used, let = o.used[rows], o.let[rows]
+    nodes = -(-used // block) * block
+    low = np.maximum(0.0, ask[:, None] - price[rows]) * used
+    of_node = ask[:, None] * np.where(let > 0, nodes - used, 0)
+    beyond = ask[:, None] * np.where(let > 0, let - nodes, 0)
+    whole = (mode == WHOLE)[:, None]
+    parts = np.stack([low, of_node, np.where(whole, 0.0, beyond), np.where(whole, beyond, 0.0)])
+    why: I64 = (parts @ book.hours).argmax(axis=0)
+    return np.where(mode == SALE, 0, why)
 
 
 def _bids_made_whole(book: Book, prices: Prices, goods: Goods, placed: Placed, o: Outcome) -> pl.DataFrame:
@@ -190,7 +210,12 @@ def _bids_made_whole(book: Book, prices: Prices, goods: Goods, placed: Placed, o
     due = np.ceil(lost / 10 ** (6 - book.minor_digits) - 1e-9).astype(np.int64)
     some = np.flatnonzero(due > 0)
     return pl.DataFrame(
-        {"order": book.bids["bid"].gather(some), "side": ["bid"] * len(some), "amount_minor": due[some]},
+        {
+            "order": book.bids["bid"].gather(some),
+            "side": ["bid"] * len(some),
+            "amount_minor": due[some],
+            "reason": [WHY_MADE_WHOLE[-1]] * len(some),
+        },
         schema=dict(MAKE_WHOLE),
     )
 

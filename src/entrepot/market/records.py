@@ -17,7 +17,17 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["BID_RULES", "LOT_RULES", "MAKE_WHOLE", "MICRO", "Book", "Certificate", "Clearing"]
+__all__ = [
+    "BID_RULES",
+    "FEES",
+    "LOT_RULES",
+    "MAKE_WHOLE",
+    "MICRO",
+    "WHY_MADE_WHOLE",
+    "Book",
+    "Certificate",
+    "Clearing",
+]
 
 F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
@@ -41,7 +51,20 @@ BID_RULES: Mapping[str, tuple[Any, Any]] = MappingProxyType(
 """Rules that a bid may come with."""
 
 MAKE_WHOLE: Mapping[str, Any] = MappingProxyType(
-    {"order": pl.String, "side": pl.String, "amount_minor": pl.Int64}
+    {"order": pl.String, "side": pl.String, "amount_minor": pl.Int64, "reason": pl.String}
+)
+
+WHY_MADE_WHOLE = (
+    "let below its ask: the price of some hours is lower",
+    "the idle part of a shared node",
+    "its least quantity: more is let than is used",
+    "idle hours of its window",
+    "placed above its worth: it fills devices that would stand idle",
+)
+"""Why an accepted order would lose at the prices; of several reasons, the one that weighs most. The last is a bid's."""
+
+FEES: Mapping[str, Any] = MappingProxyType(
+    {"order": pl.String, "side": pl.String, "gain_minor": pl.Int64, "fee_minor": pl.Int64}
 )
 
 
@@ -78,6 +101,8 @@ class Book:
     factor : (bids, accelerators) private yields: what a bid gets out of a chip, over the rate of its class; > 0; ``None``
         where every bid has its class's rates
     granted : licences that are taken to be granted; a lot that waits for another offers nothing
+    salt_key : the operator's secret, from which the salts of the hash tree follow; empty: anyone who guesses an order can
+        test the guess, so nothing is published
     """
 
     currency: str
@@ -94,6 +119,7 @@ class Book:
     minor_digits: int = 2
     factor: F64 | None = None
     granted: tuple[str, ...] = ()
+    salt_key: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
         """Write out what a book without a rule's column means."""
@@ -169,8 +195,10 @@ class Clearing:
     trades : trade str, lot, seller, bid, buyer, accelerator, site, kind, provenance, devices_max i64,
         device_hours i64, payment_minor i64 (currency's minor units), unit_price_micro i64 (mean)
     rejected : order str, side "lot"|"bid", reason str, in_the_money bool, quantity f64: what did not clear, and why
-    make_whole : order str, side "lot"|"bid", amount_minor i64 > 0: what an accepted order would lose at the prices, and
-        gets from the market's fee
+    make_whole : order str, side "lot"|"bid", amount_minor i64 > 0, reason str: what an accepted order would lose at the
+        prices, and gets from the market's fee
+    fees : order str, side "lot"|"bid", gain_minor i64 > 0 (what it gains at the prices, made whole), fee_minor i64 >= 0: what
+        the orders that gain pay so that nobody loses; empty where nobody is made whole
     """
 
     book: Book
@@ -184,3 +212,4 @@ class Clearing:
     certificate: Certificate
     solve_seconds: float
     make_whole: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=dict(MAKE_WHOLE)))
+    fees: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=dict(FEES)))

@@ -8,6 +8,7 @@ arithmetic over orders and takes time in proportion to them. A check that fails 
     checks_devices.py   permits, blocks, capacity, work, every order once
     checks_windows.py   terms and totals: one mix through a window, work by a deadline
     checks_money.py     prices, losses, payments, welfare, bound
+    checks_fee.py       what orders are made whole with is paid by those that gain
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from entrepot.market import checks_devices as devices
+from entrepot.market import checks_fee as fee
 from entrepot.market import checks_money as money
 from entrepot.market import checks_windows as windows
 from entrepot.market.facts import Facts, Finding, facts, fault_of_shape
@@ -106,6 +108,7 @@ CHECKS: dict[str, Callable[[Facts], Finding]] = {
     "no buyer loses": money.check_buyers,
     "made whole": money.check_made_whole,
     "payments": money.check_payments,
+    "fees": fee.check_fees,
     "welfare": money.check_welfare,
     "bound": money.check_bound,
     "gap": money.check_gap,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import polars as pl
+
+from entrepot.market.dues import dues
 from entrepot.market.explain import mix
 from entrepot.market.what_if import surpluses
-from entrepot.report.format import count, from_micro, money, percent, price, work
+from entrepot.report.format import count, from_micro, from_minor, money, percent, price, work
 from entrepot.report.records import Run
 from entrepot.report.tables import party_name, who_got_what, who_sold_what, work_prices
 
@@ -18,10 +21,15 @@ def participants(run: Run) -> list[dict[str, object]]:
 
     Returns
     -------
-    party, name, gain (money), orders: side, order, asked, market, got, why (empty where it got all), listed (rejected though
-    the prices would have suited it)
+    party, name, gain (money; made whole and charged), dues (what it is made whole with and why, what it is charged; empty
+    where neither), orders: side, order, asked, market, got, why (empty where it got all), listed (rejected though the prices
+    would have suited it)
     """
     gains = dict(surpluses(run.clearing).select("party", "surplus").iter_rows())
+    unit = 10 ** (6 - run.clearing.book.minor_digits)
+    told = _dues(run)
+    for row in dues(run.clearing).iter_rows(named=True):
+        gains[row["party"]] += (row["made_whole_minor"] - row["fee_minor"]) * unit
     orders: dict[str, list[dict[str, object]]] = {}
     for order in [*_lots(run), *_bids(run)]:
         orders.setdefault(str(order.pop("party")), []).append(order)
@@ -31,10 +39,28 @@ def participants(run: Run) -> list[dict[str, object]]:
             "party": party,
             "name": party_name(run, party),
             "gain": money(from_micro(round(gains[party])), currency),
+            "dues": told.get(party, ""),
             "orders": orders[party],
         }
         for party in sorted(orders)
     ]
+
+
+def _dues(run: Run) -> dict[str, str]:
+    """Say of each party what its orders are made whole with, and why, and what they pay so that nobody loses."""
+    clearing, book = run.clearing, run.clearing.book
+    owner = {
+        **{("lot", x): p for x, p in book.lots.select("lot", "seller").iter_rows()},
+        **{("bid", x): p for x, p in book.bids.select("bid", "buyer").iter_rows()},
+    }
+    told: dict[str, list[str]] = {}
+    for order, side, amount, reason in clearing.make_whole.iter_rows():
+        paid = money(from_minor(amount, book.minor_digits), book.currency).text
+        told.setdefault(owner[side, order], []).append(f"{order} is made whole with {paid}: {reason}")
+    for row in dues(clearing).filter(pl.col("fee_minor") > 0).iter_rows(named=True):
+        fee = money(from_minor(row["fee_minor"], book.minor_digits), book.currency).text
+        told.setdefault(row["party"], []).append(f"pays {fee}, its share of what makes orders whole")
+    return {party: "; ".join(said) for party, said in told.items()}
 
 
 def _why(run: Run) -> dict[tuple[str, str], tuple[str, bool]]:
