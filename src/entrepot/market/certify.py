@@ -9,14 +9,11 @@ Weak duality, for any prices (see docs/market.md for the proof; `verify` recompu
 A bid for a total fills its cheapest periods first, at limit - mu a Mtok, instead of the third sum; a bid for a term has a closed
 form of its own (`terms.term_gains`). All of it
 with the greatest term of an exclusive group instead of their sum, and without pools that are too small for a bid that
-wants one pool or nothing; and the root of a hash tree over the salted orders, so that nobody can change an order after
-the gate.
+wants one pool or nothing.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -28,7 +25,7 @@ from entrepot.market.price import Prices
 from entrepot.market.records import Book
 from entrepot.market.terms import long_bids, term_gains, total_gains
 
-__all__ = ["best_responses", "bound", "least_costs", "orders_root", "salts"]
+__all__ = ["best_responses", "bound", "least_costs"]
 
 F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
@@ -151,48 +148,3 @@ def _grouped(best: F64, group: pl.Series) -> float:
     alone = best[(group == "").to_numpy()].sum()
     chosen = table.filter(pl.col("group") != "").group_by("group").agg(pl.col("best").max())
     return float(alone) + float(chosen["best"].to_numpy().sum())
-
-
-_LOT = (
-    "lot", "seller", "accelerator", "site", "kind", "provenance", "block", "ask_micro", "residual_micro", "whole",
-    "slice", "min_fill", "group", "waits_for",
-)  # fmt: skip
-_BID = ("bid", "buyer", "service", "limit_micro", "term", "one_pool", "group")
-
-
-def salts(seed: str, orders: Sequence[str]) -> list[bytes]:
-    """Return one salt per order: SHA-256 of the seed that was committed before the gate and the order's id."""
-    head = seed.encode() + b"\x00"
-    sha = hashlib.sha256
-    return [sha(head + order.encode()).digest() for order in orders]
-
-
-def orders_root(book: Book) -> str:
-    """Return the root of the hash tree over all orders, lots before bids, in the book's order."""
-    extra = [book.bids["min_share"].to_numpy(), book.bids["total_mtok"].to_numpy(), book.demand]
-    extra += [] if book.factor is None else [book.factor]
-    sha = hashlib.sha256
-    level = [
-        sha(b"\x00" + salt + line.encode() + b"\x1f" + row).digest()
-        for order, table, names, array in (
-            ("lot", book.lots, _LOT, book.capacity.astype("<i8")),
-            ("bid", book.bids, _BID, np.column_stack(extra).astype("<f8")),
-        )
-        for salt, line, row in zip(
-            salts(book.seed, table[order].to_list()),
-            table.select(pl.concat_str([pl.lit(order), *names], separator="\x1f")).to_series().to_list(),
-            _rows(array),
-            strict=True,
-        )
-    ]
-    while len(level) > 1:
-        pairs = [sha(b"\x01" + a + b).digest() for a, b in zip(level[::2], level[1::2], strict=False)]
-        level = pairs + ([level[-1]] if len(level) % 2 else [])
-    return level[0].hex() if level else sha(b"").hexdigest()
-
-
-def _rows(array: NDArray[np.generic]) -> list[bytes]:
-    """Return the bytes of each row."""
-    width = array.itemsize * array.shape[1]
-    flat = np.ascontiguousarray(array).tobytes()
-    return [flat[at : at + width] for at in range(0, width * len(array), max(1, width))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from dataclasses import replace
@@ -11,11 +12,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from entrepot.market import outcome as tables
-from entrepot.market.certify import bound, orders_root, salts
+from entrepot.market.certify import bound
 from entrepot.market.fee import fees
 from entrepot.market.found import Found
 from entrepot.market.goods import FLEXIBLE, SALE, WHOLE, Goods, goods
 from entrepot.market.lease import solve_lease
+from entrepot.market.orders_tree import root
 from entrepot.market.placing import Ties
 from entrepot.market.pool import Pooled, pool
 from entrepot.market.price import Prices, middle, publish
@@ -87,7 +89,7 @@ def clear(
         welfare_micro=welfare,
         bound_micro=most,
         gap=(most - welfare) / most if most else 0.0,
-        orders_root=orders_root(book),
+        orders_root=root(book),
         searched_bound_micro=None if found.searched_bound is None else math.ceil(found.searched_bound),
     )
     trades = tables.trades(book, of_book, found.prices, found.placed)
@@ -157,8 +159,8 @@ def _coupled(book: Book, of_book: Goods, watch: Watch) -> Found:
     many = int((of_book.usable[of_book.lot_mode == WHOLE] > 0).sum()) > _CELLS_MAX
     sells = bool((of_book.usable[of_book.lot_mode == SALE] > 0).any())
     ranks = (
-        _rank(salts(book.seed, book.lots["lot"].to_list())),
-        _rank(salts(book.seed, book.bids["bid"].to_list())),
+        _rank(book.seed, book.lots["lot"].to_list()),
+        _rank(book.seed, book.bids["bid"].to_list()),
     )
     if sells and (long or ruled or many or book.factor is not None or book.bids.height > ALONE):
         return clear_sale(book, of_book, watch, Ties(*ranks), _leases)
@@ -185,10 +187,11 @@ def _fair(pooled: Pooled, solved: Solved, book: Book) -> tuple[Prices, pl.DataFr
     return own, of_own
 
 
-def _rank(salt: list[bytes]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return the place of each order in the order of its hash: how ties fall."""
-    rank = np.empty(len(salt), dtype=np.int64)
-    rank[sorted(range(len(salt)), key=salt.__getitem__)] = np.arange(len(salt))
+def _rank(seed: str, orders: list[str]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Return the place of each order in the order of its hash, keyed with the seed: how ties fall."""
+    hashes = [hashlib.sha256(f"{seed}\0{order}".encode()).digest() for order in orders]
+    rank = np.empty(len(hashes), dtype=np.int64)
+    rank[sorted(range(len(hashes)), key=hashes.__getitem__)] = np.arange(len(hashes))
     return rank
 
 

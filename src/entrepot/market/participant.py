@@ -27,7 +27,7 @@ from entrepot.market.checks_money import (
     surplus_of_lots,
 )
 from entrepot.market.facts import MICRO_ROOM, RELATIVE, Facts, Finding, facts, fault_of_shape
-from entrepot.market.orders_tree import leaves
+from entrepot.market.orders_tree import ARITY, leaves, path, tree
 from entrepot.market.records import Clearing
 from entrepot.market.verify import Verification, payments_table
 
@@ -101,26 +101,19 @@ def verify_participant(clearing: Clearing, party: str) -> Verification:
 
 def _check_tree(f: Facts, lots: Mask, bids: Mask) -> Finding:
     """Fold each own leaf with the siblings on its path, and compare with the published root."""
-    level = leaves(f.book)
+    levels = tree(leaves(f.book))
     own = np.flatnonzero(np.concatenate([lots, bids]))
-    tree = [level]
-    while len(level) > 1:
-        odd = level[-1:] if len(level) % 2 else []
-        level = [
-            hashlib.sha256(b"\1" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)
-        ] + odd
-        tree.append(level)
-    for order in own:
-        node, at = tree[0][order], int(order)
-        for siblings in tree[:-1]:
-            beside = at ^ 1
-            if beside < len(siblings):
-                pair = (node, siblings[beside]) if at % 2 == 0 else (siblings[beside], node)
-                node = hashlib.sha256(b"\1" + pair[0] + pair[1]).digest()
-            at //= 2
-        if node.hex() != f.clearing.certificate.orders_root:
+    counts = b"".join(n.to_bytes(8, "little") for n in (len(lots), len(bids)))
+    for order in own.tolist():
+        node, at = levels[0][order], order
+        for beside in path(levels, order):
+            children = [bytes.fromhex(other) for other in beside]
+            children.insert(at % ARITY, node)
+            node = hashlib.sha256(b"\1" + b"".join(children)).digest()
+            at //= ARITY
+        if hashlib.sha256(b"\2" + counts + node).hexdigest() != f.clearing.certificate.orders_root:
             return "the published root is not that of a tree with my orders in it", ""
-    return None, f"{len(own)} orders, path of {len(tree) - 1} hashes each"
+    return None, f"{len(own)} orders, {len(levels) - 1} levels below the root"
 
 
 def _check_devices(f: Facts, lots: Mask, rows: I64) -> Finding:

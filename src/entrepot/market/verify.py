@@ -23,7 +23,7 @@ from entrepot.market import checks_fee as fee
 from entrepot.market import checks_money as money
 from entrepot.market import checks_windows as windows
 from entrepot.market.facts import Facts, Finding, facts, fault_of_shape
-from entrepot.market.orders_tree import check_orders
+from entrepot.market.orders_tree import root
 from entrepot.market.records import Clearing
 
 __all__ = ["CHECKS", "Verification", "payments_table", "verify"]
@@ -88,6 +88,15 @@ def payments_table(trade: list[str], minor: list[int]) -> pl.DataFrame:
     return pl.DataFrame(
         {"trade": trade, "payment_minor": minor}, schema={"trade": pl.String, "payment_minor": pl.Int64}
     )
+
+
+def check_orders(f: Facts) -> Finding:
+    """Compare the root stated with that of the orders, salted with the operator's key."""
+    mine, stated = root(f.book), f.clearing.certificate.orders_root
+    key = "" if f.book.salt_key else ", or the salt key is missing"
+    return (
+        None if mine == stated else f"the orders hash to {mine}, not to {stated}: an order differs{key}"
+    ), f"root {mine}"
 
 
 CHECKS: dict[str, Callable[[Facts], Finding]] = {
