@@ -14,7 +14,7 @@ import datetime as dt
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -167,6 +167,7 @@ def run(
     ledger: str | Path = ":memory:",
     seconds: float | None = None,
     progress: Progress | None = None,
+    salt_key: bytes = b"",
 ) -> Run:
     """Go the whole way for one scenario: rates, surplus, permits, clearing, check, settlement.
 
@@ -176,6 +177,7 @@ def run(
     ledger : where that ledger is kept
     seconds : after which stages that only make the clearing better stop: the best that is proved by then is returned
     progress : told stage, welfare and bound as they come
+    salt_key : the operator's secret, from which the salts of the hash tree follow; without one nothing can be published
 
     Raises
     ------
@@ -188,7 +190,7 @@ def run(
     wanted = planning.demand(scenario, left)
     decided = decisions(scenario)
     of_permits = permits(scenario, decided)
-    book = market.book(scenario, of_rates, decided.permits, capacity, wanted)
+    book = replace(market.book(scenario, of_rates, decided.permits, capacity, wanted), salt_key=salt_key)
     clearing, checked = proved(book, seconds=seconds, progress=progress)
     balances, audit = pl.DataFrame(), "not settled"
     if settle:
@@ -269,11 +271,20 @@ def what_if(
 
 
 def run_into(
-    scenario: Scenario, folder: Path, *, seconds: float | None = None, progress: Progress | None = None
+    scenario: Scenario,
+    folder: Path,
+    *,
+    seconds: float | None = None,
+    progress: Progress | None = None,
+    salt_key: bytes | None = None,
 ) -> Run:
     """Go the whole way and keep it: order book, result and settled ledger in a new folder.
 
     The folder appears when everything in it is written, or not at all.
+
+    Parameters
+    ----------
+    salt_key : the operator's secret, which is then not kept in the folder; left out, a fresh one is, readable by its owner alone
 
     Raises
     ------
@@ -287,8 +298,9 @@ def run_into(
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
         made = Path(beside) / "result"
         made.mkdir()
-        done = run(scenario, ledger=made / "ledger.sqlite", seconds=seconds, progress=progress)
-        market.write(done.clearing, made)
+        key = market.new_key() if salt_key is None else salt_key
+        done = run(scenario, ledger=made / "ledger.sqlite", seconds=seconds, progress=progress, salt_key=key)
+        market.write(done.clearing, made, keep_key=salt_key is None)
         if folder.exists():
             folder.rmdir()
         made.rename(folder)

@@ -33,6 +33,7 @@ A first tour:
     entrepot surplus examples/spring-2025
     entrepot clear examples/spring-2025 --save result
     entrepot verify result
+    entrepot statement result --party birch
     entrepot ledger provenance result
     entrepot report examples/spring-2025
     entrepot init my-scenario
@@ -179,7 +180,13 @@ app.command(
     "entrepot.cli.market:verify",
     name="verify",
     group=_TRADE,
-    help="Prove a clearing from its order book alone.",
+    help="Prove a clearing from its order book, or one party's statement from itself.",
+)
+app.command(
+    "entrepot.cli.market:statement",
+    name="statement",
+    group=_TRADE,
+    help="One party's own part of a clearing, which it can check alone.",
 )
 _ledger = App(
     name="ledger",

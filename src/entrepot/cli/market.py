@@ -1,10 +1,15 @@
-"""``entrepot surplus``, ``clear``, ``what-if``, ``depth`` and ``verify``: what is left, who gets what, and is it right?"""
+"""``entrepot surplus``, ``clear``, ``what-if``, ``depth``, ``statement`` and ``verify``: what is left, who gets what, and is it right?"""
 
 from __future__ import annotations
 
 import datetime as dt
+import json
+import os
+from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import quote
 
 import polars as pl
 from cyclopts import Parameter
@@ -12,11 +17,11 @@ from cyclopts import Parameter
 from entrepot import api, market
 from entrepot.cli import brief
 from entrepot.cli.output import Output, emit, note, stderr_console
-from entrepot.errors import Fault, InputError
+from entrepot.errors import Conflict, Fault, InputError
 from entrepot.report import tables
 from entrepot.report.what_if import what_if_tables
 
-__all__ = ["clear", "depth", "surplus", "verify", "what_if"]
+__all__ = ["clear", "depth", "statement", "surplus", "verify", "what_if"]
 
 
 def surplus(
@@ -57,6 +62,8 @@ def clear(
     on: dt.date | None = None,
     variant: str | None = None,
     save: Path | None = None,
+    publish: Path | None = None,
+    salt_key: Path | None = None,
     time_limit: Annotated[float | None, Parameter(name="--time-limit")] = None,
     output: Annotated[Output | None, Parameter(name="*")] = None,
 ) -> None:
@@ -66,6 +73,7 @@ def clear(
         entrepot clear examples/spring-2025 --on 2025-05-20 --save result
         entrepot clear examples/spring-2025 -o json
         entrepot clear examples/spring-2025 --time-limit 10
+        entrepot clear examples/spring-2025 --save result --publish public
 
     Parameters
     ----------
@@ -76,12 +84,30 @@ def clear(
     variant
         the reading of contested facts
     save
-        write the order book, the result and the settled ledger into this new folder
+        write the order book, the result and the settled ledger into this new folder; with the key of the orders' salts, which
+        stays with the operator
+    publish
+        write the public result into this new folder: prices, root and certificate, and no order
+    salt_key
+        a file with the operator's key for the salts of the hash tree, instead of a fresh one
     time_limit
         seconds after which the best result so far is proved and shown, instead of a better one sought
     """
     if time_limit is not None and not time_limit > 0:
         raise InputError(Fault("--time-limit", f"{time_limit} seconds", "Give a number above 0."))
+    if publish is not None and save is None and salt_key is None:
+        raise InputError(
+            Fault(
+                "--publish",
+                "the key of the orders' salts would be lost",
+                "Add --save DIR, or --salt-key FILE.",
+            )
+        )
+    if publish is not None and publish.exists() and (not publish.is_dir() or any(publish.iterdir())):
+        raise Conflict(
+            f"{publish} is there already.\n  Name another folder, or remove it; nothing was written."
+        )
+    key = None if salt_key is None else market.read_key(salt_key)
     read = api.load(scenario, as_of=on, variant=variant)
     with stderr_console().status("Reading law and rates…") as status:
 
@@ -94,10 +120,12 @@ def clear(
             status.update(said)
 
         run = (
-            api.run(read, seconds=time_limit, progress=progress)
+            api.run(read, seconds=time_limit, progress=progress, salt_key=key or b"")
             if save is None
-            else api.run_into(read, save, seconds=time_limit, progress=progress)
+            else api.run_into(read, save, seconds=time_limit, progress=progress, salt_key=key)
         )
+        if publish is not None:
+            market.publish(run.clearing, publish)
     show = output or Output()
     titles = {
         "who_got_what": f"{read.title}: who got what, law and market of {read.as_of}",
@@ -131,6 +159,12 @@ def clear(
     )
     if save is not None:
         note(f"Saved to {save}: try entrepot verify {save}, entrepot ledger balance {save}.")
+        if key is None:
+            note(f"{save / 'salt.key'} keeps the orders secret: it is for the operator alone.")
+    if publish is not None:
+        note(
+            f"Published to {publish}: prices, root and certificate. For one party: entrepot statement RESULT --party NAME."
+        )
 
 
 def what_if(
@@ -223,25 +257,134 @@ def depth(
     )
 
 
-def verify(
+def statement(
     result: Path,
     *,
     party: str | None = None,
-    output: Annotated[Output | None, Parameter(name="*")] = None,
-) -> int:
-    """Prove a saved clearing from its order book alone, sharing no code with the solver.
+    every: Annotated[Path | None, Parameter(name="--all")] = None,
+    file: Annotated[Path | None, Parameter(name=["--file", "-f"])] = None,
+    salt_key: Path | None = None,
+) -> None:
+    """Write one party's own statement: its orders with their paths to the root, prices, permits, payments, and no other's orders.
 
-        entrepot verify result
-        entrepot verify result --party birch
+        entrepot statement result --party birch -f birch.json
+        entrepot statement result --all statements
+        entrepot verify birch.json --published public
 
     Parameters
     ----------
     result
         a folder that clear --save wrote
     party
-        check this participant's own treatment from the prices and its own orders only
+        whose statement
+    every
+        write everybody's into this new folder, one file each
+    file
+        the file to write; PARTY.json, if left out
+    salt_key
+        the operator's key, where it is not kept with the result
     """
-    verification = api.verify(market.read(result), party=party)
+    if (party is None) == (every is None):
+        raise InputError(Fault("statement", "whose?", "Give --party NAME, or --all DIR."))
+    clearing = market.read(result, salt_key=None if salt_key is None else market.read_key(salt_key))
+    if every is not None:
+        if every.exists() and (not every.is_dir() or any(every.iterdir())):
+            raise Conflict(
+                f"{every} is there already.\n  Name another folder, or remove it; nothing was written."
+            )
+        everybody = market.parties(clearing)
+        names = [quote(name, safe=" ") + ".json" for name in everybody]
+        told = market.statements(clearing, everybody)
+        first = next(told, None)  # refused before anything is written
+        every.mkdir(parents=True, exist_ok=True)
+        for name, one in zip(names, chain([first] if first else [], told), strict=True):
+            _write_private(every / name, one)
+        note(f"Wrote {len(names)} statements to {every}; send each to its own party only.")
+        return
+    path = file or Path(f"{quote(str(party), safe=' ')}.json")
+    if path.exists():
+        raise Conflict(f"{path} is there already.\n  Name another file; nothing was written.")
+    _write_private(path, market.statement(clearing, str(party)))
+    note(f"Wrote {path}: for {party} only. It is checked by entrepot verify {path}.")
+
+
+def _write_private(path: Path, told: Mapping[str, object]) -> None:
+    """Write a statement, readable by its owner alone."""
+    text = json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
+        out.write(text)
+
+
+def verify(
+    result: Path,
+    *,
+    party: str | None = None,
+    published: Path | None = None,
+    seed_hash: str | None = None,
+    salt_key: Path | None = None,
+    output: Annotated[Output | None, Parameter(name="*")] = None,
+) -> int:
+    """Prove a saved clearing from its order book alone, or one party's statement from nothing but itself.
+
+        entrepot verify result
+        entrepot verify result --party birch
+        entrepot verify birch.json
+        entrepot verify birch.json --published public
+
+    Neither check shares code with the solver, nor with the other.
+
+    Parameters
+    ----------
+    result
+        a folder that clear --save wrote, or a file that statement wrote
+    party
+        check this participant's own treatment from the prices and its own orders only
+    published
+        the folder that clear --publish wrote, to hold a statement against
+    seed_hash
+        the SHA-256 of the seed as it was published before the gate, to hold a statement against
+    salt_key
+        the operator's key, where it is not kept with the result
+    """
+    if result.is_file():
+        if party is not None or salt_key is not None:
+            raise InputError(
+                Fault(str(result), "is a statement, of one party", "Leave out --party and --salt-key.")
+            )
+        against = (
+            None if published is None else _json(published / "public.json", "the folder of clear --publish")
+        )
+        found = market.check_statement(
+            _json(result, "a file that entrepot statement wrote"), published=against, seed_sha256=seed_hash
+        )
+        rows = [{"check": name, "ok": ok, "detail": detail} for name, ok, detail in found]
+        emit(rows, kind="verification", output=output or Output())
+        stands = all(ok for _, ok, _ in found)
+        note("The statement stands." if stands else "The statement does NOT stand.")
+        return 0 if stands else 1
+    if published is not None or seed_hash is not None:
+        raise InputError(
+            Fault(
+                str(result),
+                "is no statement",
+                "Give the file of entrepot statement, or leave out --published and --seed-hash.",
+            )
+        )
+    clearing = market.read(result, salt_key=None if salt_key is None else market.read_key(salt_key))
+    verification = api.verify(clearing, party=party)
     emit(verification.checks.to_dicts(), kind="verification", output=output or Output())
     note("The clearing stands." if verification.ok else "The clearing does NOT stand.")
     return 0 if verification.ok else 1
+
+
+def _json(path: Path, what: str) -> dict[str, Any]:
+    """Read a JSON object."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise InputError(Fault(str(path), "cannot be read", f"Name {what}.")) from None
+    except (ValueError, RecursionError):
+        raise InputError(Fault(str(path), "is not JSON", f"Name {what}.")) from None
+    if not isinstance(told, dict):
+        raise InputError(Fault(str(path), "is not a JSON object", f"Name {what}."))
+    return told

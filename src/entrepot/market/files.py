@@ -3,6 +3,7 @@
 ::
 
     summary.json        currency, seed, certificate, and the SHA-256 of every other file
+    salt.key            the operator's secret, readable by its owner alone: keep it, and never publish it
     prices.csv          what people look at first
     trades.csv
     book/               periods, lots, bids, rates, permits: the orders as they were at the gate (Parquet)
@@ -17,6 +18,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -29,9 +32,12 @@ from numpy.typing import NDArray
 from entrepot.errors import Conflict, Fault, InputError
 from entrepot.market.records import Book, Certificate, Clearing
 
-__all__ = ["FORMAT", "SCHEMAS", "read", "write"]
+__all__ = ["FORMAT", "SCHEMAS", "new_key", "read", "read_key", "write"]
 
 FORMAT = "entrepot-clearing/3"
+
+_KEY = "salt.key"
+_KEY_LEAST = 16  # bytes
 
 _S, _I, _F, _B = pl.String, pl.Int64, pl.Float64, pl.Boolean
 SCHEMAS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -75,12 +81,42 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 _SUMMARY = {
     "currency": str, "seed": str, "minor_digits": int, "welfare_micro": int, "bound_micro": int, "gap": float,
-    "orders_root": str, "solve_seconds": float, "granted": list, "files": dict,
+    "orders_root": str, "salt_key_sha256": str, "solve_seconds": float, "granted": list, "files": dict,
 }  # fmt: skip
 
 
-def write(clearing: Clearing, folder: Path | str) -> Path:
+def new_key() -> bytes:
+    """Return a fresh salt key: 256 bits from the operating system."""
+    return secrets.token_bytes(32)
+
+
+def read_key(path: Path | str) -> bytes:
+    """Read a salt key from a file: hexadecimal digits, at least 128 bits.
+
+    Raises
+    ------
+    InputError : it cannot be read, or is no such key
+    """
+    mend = (
+        "Make one: python3 -c 'import secrets; print(secrets.token_hex(32))' > salt.key; chmod 600 salt.key"
+    )
+    try:
+        key = bytes.fromhex(Path(path).read_text(encoding="ascii").strip())
+    except OSError:
+        raise InputError(Fault(str(path), "cannot be read", mend)) from None
+    except ValueError:
+        raise InputError(Fault(str(path), "is not a key in hexadecimal digits", mend)) from None
+    if len(key) < _KEY_LEAST:
+        raise InputError(Fault(str(path), f"is a key of {8 * len(key)} bits", "Take at least 128. " + mend))
+    return key
+
+
+def write(clearing: Clearing, folder: Path | str, *, keep_key: bool = True) -> Path:
     """Write a clearing into a folder.
+
+    Parameters
+    ----------
+    keep_key : put the salt key beside it, readable by its owner alone; otherwise whoever reads the clearing names its file
 
     Raises
     ------
@@ -97,6 +133,10 @@ def write(clearing: Clearing, folder: Path | str) -> Path:
         path.write_bytes(content)
         digests[name] = hashlib.sha256(content).hexdigest()
     book, proof = clearing.book, clearing.certificate
+    if book.salt_key and keep_key:
+        secret = os.open(folder / _KEY, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(secret, "w", encoding="ascii") as file:
+            file.write(book.salt_key.hex() + "\n")
     summary = {
         "format": FORMAT,
         "currency": book.currency,
@@ -111,6 +151,7 @@ def write(clearing: Clearing, folder: Path | str) -> Path:
         "searched_bound_micro": proof.searched_bound_micro,
         "gap": proof.gap,
         "orders_root": proof.orders_root,
+        "salt_key_sha256": hashlib.sha256(book.salt_key).hexdigest() if book.salt_key else "",
         "solve_seconds": clearing.solve_seconds,
         "files": digests,
     }
@@ -175,12 +216,17 @@ def _array(lists: pl.Series, width: int, dtype: Any) -> NDArray[Any]:
     return lists.explode().to_numpy().astype(dtype).reshape(len(lists), width)
 
 
-def read(folder: Path | str) -> Clearing:
+def read(folder: Path | str, *, salt_key: bytes | None = None) -> Clearing:
     """Read a clearing back; the inverse of `write`.
+
+    Parameters
+    ----------
+    salt_key : where it is not kept in the folder; without it the root of the orders cannot be recomputed
 
     Raises
     ------
-    InputError : with every file that is missing, unreadable, changed since it was written, or not of its form
+    InputError : with every file that is missing, unreadable, changed since it was written, or not of its form; or the key is
+        another than that of the clearing
     """
     folder = Path(folder)
     summary = _summary(folder)
@@ -194,7 +240,25 @@ def read(folder: Path | str) -> Clearing:
         faults += _shapes(folder, tables)
     if faults:
         raise InputError(faults)
-    return _clearing(summary, tables)
+    return _clearing(summary, tables, _key(folder, summary["salt_key_sha256"], salt_key))
+
+
+def _key(folder: Path, stated: str, given: bytes | None) -> bytes:
+    """Return the salt key of a clearing; empty, if it has none or none is at hand."""
+    if not stated:
+        return b""
+    if given is None and not (folder / _KEY).exists():
+        return b""
+    key = read_key(folder / _KEY) if given is None else given
+    if hashlib.sha256(key).hexdigest() != stated:
+        raise InputError(
+            Fault(
+                "salt key" if given is not None else str(folder / _KEY),
+                "is not the key of this clearing",
+                "Give the key with which it was cleared.",
+            )
+        )
+    return key
 
 
 def _summary(folder: Path) -> dict[str, Any]:
@@ -299,7 +363,7 @@ def _shapes(folder: Path, tables: Mapping[str, pl.DataFrame]) -> list[Fault]:
     return faults
 
 
-def _clearing(summary: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) -> Clearing:
+def _clearing(summary: Mapping[str, Any], tables: Mapping[str, pl.DataFrame], key: bytes) -> Clearing:
     lots, bids, periods = (
         tables["book/lots.parquet"],
         tables["book/bids.parquet"],
@@ -323,6 +387,7 @@ def _clearing(summary: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) ->
         minor_digits=summary["minor_digits"],
         factor=_array(bids["factor"], chips, np.float64) if chips else None,
         granted=tuple(str(x) for x in summary["granted"]),
+        salt_key=key,
     )
     searched = summary.get("searched_bound_micro")
     certificate = Certificate(

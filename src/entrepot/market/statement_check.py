@@ -52,6 +52,9 @@ _REASONS = (
 )
 
 
+_STRUCTURE = "my trades are of my orders, in published pools"
+
+
 class _Wrong(Exception):  # noqa: N818 - carries a finding, never leaves this module
     """What does not hold."""
 
@@ -80,7 +83,7 @@ def check_statement(
         ("it is of the published result", lambda: _published(told, published)),
         ("the seed is the one that was committed", lambda: _seed(told, seed_sha256)),
         ("my orders are in the tree", lambda: _tree(told)),
-        ("my trades are of my orders, in published pools", lambda: _trades(told)),
+        (_STRUCTURE, lambda: _trades(told)),
         ("my trades are permitted, and fit", lambda: _permits(told)),
         ("my limits, windows, blocks and least shares are kept", lambda: _rules(told)),
         ("my work", lambda: _work(told)),
@@ -97,6 +100,11 @@ def check_statement(
             found.append((name, True, check()))
         except _Wrong as wrong:
             found.append((name, False, str(wrong)))
+        except (ArithmeticError, LookupError, TypeError, ValueError, struct.error) as fault:
+            # fields of the right kind that do not fit each other, such as a number beyond 64 bits
+            found.append((name, False, f"cannot be computed from what is stated: {fault}"))
+        if name == _STRUCTURE and not found[-1][1]:
+            break  # nothing below can be read without it
     return found
 
 
