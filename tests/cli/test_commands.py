@@ -236,3 +236,52 @@ def test_a_what_if_without_a_change_is_a_slip(capsys: pytest.CaptureFixture[str]
     """It says which options make a change."""
     assert main(["what-if", str(FLEET)]) == 3
     assert "--without-lot" in capsys.readouterr().err
+
+
+def test_a_party_checks_its_part_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Clear, publish, hand out, check; a figure that is moved is found; nothing is overwritten."""
+    result, public, told = tmp_path / "result", tmp_path / "public", tmp_path / "told"
+    assert main(["clear", str(FLEET), "--save", str(result), "--publish", str(public)]) == 0
+    assert (result / "salt.key").stat().st_mode & 0o077 == 0
+    assert main(["statement", str(result), "--all", str(told)]) == 0
+    files = sorted(told.iterdir())
+    shutil.rmtree(result)  # what follows needs the statement and what was published, and nothing else
+    for file in files:
+        assert main(["verify", str(file), "--published", str(public), "-o", "json"]) == 0
+    seen = json.loads((public / "public.json").read_text())
+    assert "salt" not in json.dumps(seen)
+    changed = json.loads(files[0].read_text())
+    changed["totals"]["net_minor"] += 1
+    (tmp_path / "changed.json").write_text(json.dumps(changed))
+    capsys.readouterr()
+    assert main(["verify", str(tmp_path / "changed.json"), "-o", "json"]) == 1
+    assert "my totals" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["statement", "{saved}"], "--party"),
+        (["statement", "{saved}", "--party", "nobody"], "nobody"),
+        (["statement", "{saved}", "--party", "nobody", "--all", "x"], "--all"),
+        (["verify", "{saved}", "--published", "x"], "is no statement"),
+        (["verify", "{fleet}/scenario.toml"], "is not JSON"),
+        (["clear", "{fleet}", "--publish", "x"], "--save"),
+        (["clear", "{fleet}", "--save", "x", "--salt-key", "no-such-file"], "cannot be read"),
+    ],
+)
+def test_a_slip_with_statements_is_one_clear_error(
+    arguments: list[str],
+    words: str,
+    saved: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nothing is written, and what to do instead is said."""
+    monkeypatch.chdir(tmp_path)
+    assert main([a.format(saved=saved, fleet=FLEET) for a in arguments]) > 1
+    told = capsys.readouterr().err
+    assert words in told
+    assert "Traceback" not in told
+    assert not list(tmp_path.iterdir())

@@ -59,7 +59,7 @@ WHY_MADE_WHOLE = (
     "the idle part of a shared node",
     "its least quantity: more is let than is used",
     "idle hours of its window",
-    "placed above its worth: it fills devices that would stand idle",
+    "placed above its worth: all together gain more by it",
 )
 """Why an accepted order would lose at the prices; of several reasons, the one that weighs most. The last is a bid's."""
 

@@ -48,7 +48,7 @@ _REASONS = (
     "the idle part of a shared node",
     "its least quantity: more is let than is used",
     "idle hours of its window",
-    "placed above its worth: it fills devices that would stand idle",
+    "placed above its worth: all together gain more by it",
 )
 
 
@@ -209,8 +209,11 @@ def _trades(told: Json) -> str:
         _need(sells == (trade["lot"] in mine["lot"]), f"{name}: its lot is not mine")
         _need(buys == (trade["bid"] in mine["bid"]), f"{name}: its bid is not mine")
         _need(trade["pool"] < len(pools), f"{name}: there is no pool {trade['pool']}")
-        for other, what in ((pools[trade["pool"]], "its pool"), (mine["lot"].get(trade["lot"]), "my lot")):
-            for field in ("accelerator", "site", "kind", "provenance", "pool") if other else ():
+        beside: list[tuple[Json, str]] = [(pools[trade["pool"]], "its pool")]
+        if sells:
+            beside.append((mine["lot"][trade["lot"]], "my lot"))
+        for other, what in beside:
+            for field in ("accelerator", "site", "kind", "provenance", "pool"):
                 _need(trade[field] == other[field], f"{name}: its {field} is not that of {what}")
         periods = [t for t, _ in trade["devices"]]
         _need(len(set(periods)) == len(periods) > 0, f"{name}: a period twice, or none")
@@ -336,8 +339,10 @@ def _losses(told: Json) -> str:
     for side, order in _orders(told):
         by_period, scale, room = surplus_by_period(told, side, order)
         lost, hourly = -sum(by_period), sum(max(0.0, -x) for x in by_period)
-        constant = order["whole"] or order["kind"] == "sale" if side == "lot" else True
-        due = max(0.0, lost if constant else hourly)
+        long = side == "bid" and (order["term"] or order["total_mtok"] is not None)
+        buys = side == "bid" and not long and may_buy(order)
+        over_all = order["whole"] or order["kind"] == "sale" if side == "lot" else long
+        due = 0.0 if buys else max(0.0, lost if over_all else hourly)
         made = order["made_whole"] or {"amount_minor": 0, "reason": _REASONS[0]}
         got = made["amount_minor"] * unit
         _need(
@@ -345,22 +350,18 @@ def _losses(told: Json) -> str:
             f"{side} {order[side]}: {made['reason']!r} is no reason to be made whole",
         )
         _need((order["made_whole"] is None) == (got <= 0), f"{side} {order[side]}: made whole with {got:g}")
-        long = side == "bid" and (order["term"] or order["total_mtok"] is not None)
-        if side == "lot" or long:
-            _need(
-                _close(got, due, unit + EXACT * scale + MICRO),
-                f"{side} {order[side]}: made whole with {got:.0f} micro-units, and would lose {due:.0f}",
-            )
-        else:
-            _need(got == 0, f"bid {order['bid']} is by the period, and is made whole")
-        left = -sum(by_period) - got if constant else hourly - got
-        by_hour = side == "bid" and not long and not may_buy(order)
-        worst = (
-            max((-x - r for x, r in zip(by_period, room, strict=True)), default=0.0)
-            if by_hour
-            else left - sum(room) - MICRO
+        # below the rounding of a price nobody loses
+        slight = min(hourly, sum(room)) if side == "bid" and not over_all else 0.0
+        exact = unit + EXACT * scale + MICRO
+        _need(
+            due - slight - exact <= got <= due + exact,
+            f"{side} {order[side]}: made whole with {got:.0f} micro-units, and would lose {due:.0f}",
         )
-        _need(worst <= EXACT * scale, f"{side} {order[side]} loses {max(worst, left):.0f} micro-units")
+        left = (lost if over_all or buys else hourly) - got
+        _need(
+            left <= sum(room) + EXACT * scale + MICRO,
+            f"{side} {order[side]} loses {left:.0f} micro-units",
+        )
         count += order["made_whole"] is not None
     return f"{count} of my orders are made whole"
 
