@@ -52,6 +52,7 @@ _REASONS = (
 )
 
 
+_ALTERNATIVE = "another of its exclusive group was taken"
 _STRUCTURE = "my trades are of my orders, in published pools"
 
 
@@ -443,7 +444,7 @@ def _left(told: Json) -> str:
 
 
 def _best(told: Json) -> str:
-    count = skipped = 0
+    count = skipped = said = 0
     for side, order in _orders(told):
         mates = [
             o for o in told[side + "s"] if o["group"] and o["group"] == order["group"] and o is not order
@@ -457,7 +458,10 @@ def _best(told: Json) -> str:
         if gain is None:
             skipped += 1
             continue
-        gain = 0.0 if beaten else gain
+        # an alternative that another party holds is one that this party cannot see
+        told_so = order["rejected"] is not None and order["rejected"]["reason"] == _ALTERNATIVE
+        word = bool(order["group"]) and told_so and not beaten and not _mine(told, side, order[side])
+        gain, said = 0.0 if beaten or word else gain, said + word
         listed = bool(order["rejected"] and order["rejected"]["in_the_money"])
         _need(
             listed or gain <= 1.0 + 1e-6,
@@ -466,6 +470,7 @@ def _best(told: Json) -> str:
         _need(not listed or gain > 0, f"{side} {order[side]} is listed in the money, and would gain nothing")
         count += listed
     rest = f"; {skipped} bids for a window that may buy devices are not recomputed" if skipped else ""
+    rest += f"; {said} had an alternative of another party's that was taken (said)" if said else ""
     return f"{count} of my orders would gain by more, and are listed{rest}"
 
 
