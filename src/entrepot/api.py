@@ -31,7 +31,7 @@ from entrepot.catalogue.records import Accelerator, Model, NumberFormat
 from entrepot.controls import decide
 from entrepot.controls.records import Decision, PartyFacts, Provenance, Transfer, TransferKind
 from entrepot.controls.table import screen_table
-from entrepot.errors import Conflict, Fault, InputError, MissingFact, Unproven
+from entrepot.errors import Conflict, Fault, InputError, MissingFact, NotFound, Unproven
 from entrepot.market.records import Book, Clearing
 from entrepot.market.verify import Verification
 from entrepot.market.watch import Progress
@@ -249,12 +249,13 @@ def what_if(
     Parameters
     ----------
     without_lots, without_bids : orders that are taken out of the book; everything else stays as it is
-    grant : lots (an order on a vendor is a lot of the same name) that are treated as if the licences they need were granted;
-        what is prohibited or unknown stays refused
+    grant : lots (an order on a vendor is a lot of the same name) that are treated as if the licences they need were granted,
+        each ``LOT`` or ``LOT:BUYER``; what is prohibited or unknown stays refused, and so, unless its buyer is named, does
+        what is refused because a party is listed
 
     Raises
     ------
-    NotFound : there is no such order
+    NotFound : there is no such order, or no such buyer
     Unproven : the independent check of a clearing disagrees
     """
     of_rates = rates(scenario)
@@ -264,10 +265,22 @@ def what_if(
     book = market.book(scenario, of_rates, law, capacity, wanted)
     changed = book
     if grant:
-        changed = market.book(scenario, of_rates, as_if_licensed(law, grant), capacity, wanted)
+        changed = market.book(scenario, of_rates, as_if_licensed(law, _grants(book, grant)), capacity, wanted)
     changed = without(changed, lots=without_lots, bids=without_bids)
     before, after = proved(book)[0], proved(changed)[0]
     return WhatIf(before, after, compared(before, after))
+
+
+def _grants(book: Book, grant: Sequence[str]) -> list[tuple[str, list[str] | None]]:
+    """Return lots, and the bids of the buyer that each licence names."""
+    lots, read = set(book.lots["lot"].to_list()), []
+    for one in grant:
+        lot, _, buyer = (one, "", "") if one in lots else one.rpartition(":") if ":" in one else (one, "", "")
+        bids = book.bids.filter(pl.col("buyer") == buyer)["bid"].to_list() if lot != one else None
+        if bids == []:
+            raise NotFound("buyer", buyer, sorted(set(book.bids["buyer"].to_list())))
+        read.append((lot, bids))
+    return read
 
 
 def run_into(

@@ -285,3 +285,12 @@ def test_a_slip_with_statements_is_one_clear_error(
     assert words in told
     assert "Traceback" not in told
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("grant", ["no-such-lot", "no-such-lot:nobody", "h100-day:nobody"])
+def test_a_licence_for_nobody_is_one_clear_error(grant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An unknown lot or buyer is named."""
+    assert main(["what-if", str(FLEET), "--grant", grant]) > 1
+    told = capsys.readouterr().err
+    assert ("nobody" if ":" in grant else grant) in told
+    assert "Traceback" not in told

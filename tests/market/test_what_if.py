@@ -65,12 +65,44 @@ def test_only_a_required_licence_can_be_granted() -> None:
     law = Permits(
         ("x", "y"), ("p", "q", "r", "s"), np.zeros(2, np.int64), np.arange(4), np.arange(4)[None], answers
     )
-    table = as_if_licensed(law, ["x"]).by_pair()
+    table = as_if_licensed(law, [("x", None)]).by_pair()
     mine = dict(table.filter(pl.col("lot") == "x").select("bid", "permitted").iter_rows())
     assert mine == {"p": True, "q": False, "r": False, "s": True}
     assert table.filter((pl.col("lot") == "y") & pl.col("permitted"))["bid"].to_list() == ["s"]
     with pytest.raises(NotFound):
-        as_if_licensed(law, ["z"])
+        as_if_licensed(law, [("z", None)])
+
+
+def test_a_listed_buyer_must_be_named() -> None:
+    """Without a buyer its refusal stays; named, only its own is lifted, though another had the same answers."""
+    listed = "The recipient is listed (entity-list): all items need a licence."
+    answers = pl.DataFrame(
+        [
+            (False, "licence_required", "15 CFR 742.6", "needs one"),
+            (False, "licence_required", "15 CFR 742.6; 744.11", f"needs one; {listed}"),
+            (False, "prohibited", "", "no"),
+        ],
+        schema=["permitted", "outcome", "citation", "reason"],
+        orient="row",
+    )
+    law = Permits(
+        ("x", "y"),
+        ("p", "q", "r", "s"),
+        np.zeros(2, np.int64),
+        np.array([0, 1, 1, 2]),
+        np.arange(3)[None],
+        answers,
+    )
+
+    def allowed(permits: Permits) -> list[tuple[str, str]]:
+        return permits.by_pair().filter("permitted").select("lot", "bid").rows()
+
+    assert allowed(as_if_licensed(law, [("x", None)])) == [("x", "p")]
+    assert allowed(as_if_licensed(law, [("x", ["q"])])) == [("x", "q")]
+    assert allowed(as_if_licensed(law, [("x", None), ("x", ["r"])])) == [("x", "p"), ("x", "r")]
+    assert allowed(as_if_licensed(law, [("x", ["q", "s"]), ("y", ["q"])])) == [("x", "q"), ("y", "q")]
+    with pytest.raises(NotFound, match="nobody"):
+        as_if_licensed(law, [("x", ["nobody"])])
 
 
 def test_unknown_orders_are_named() -> None:

@@ -181,6 +181,7 @@ def what_if(
 
         entrepot what-if examples/spring-2025 --without-lot larch-910c-sale
         entrepot what-if examples/spring-2025 --grant holly-h20
+        entrepot what-if examples/spring-2025 --grant meranti-h100-sale:birch
         entrepot what-if examples/spring-2025 --without-lot alder-sale -o json
 
     Both clearings are proved. A licence that is taken as granted is an assumption: what is prohibited or unknown stays refused.
@@ -194,7 +195,8 @@ def what_if(
     without_bid
         take this bid out of the book; may be repeated
     grant
-        treat this lot or order as if the licences that it needs were granted; may be repeated
+        treat this lot or order as if the licences that it needs were granted; LOT:BUYER names who receives, which a buyer on a
+        list needs; may be repeated
     on
         read the law and the market on this day
     variant

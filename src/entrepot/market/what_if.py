@@ -10,12 +10,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from entrepot.errors import NotFound
 from entrepot.market.permits import ANSWER, Permits
 from entrepot.market.records import Book, Clearing
 
 __all__ = ["Compared", "as_if_licensed", "compared", "surpluses", "without"]
+
+_LISTED = r"(?:^|; )The [a-z ]+ is listed \("  # how a finding that rests on a party's listing begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,36 +68,58 @@ def without(book: Book, *, lots: Collection[str] = (), bids: Collection[str] = (
     return changed
 
 
-def as_if_licensed(permits: Permits, lots: Collection[str]) -> Permits:
-    """Return the permits as they were, had every licence that these lots need been granted.
+def as_if_licensed(permits: Permits, grants: Collection[tuple[str, Collection[str] | None]]) -> Permits:
+    """Return the permits as they were, had licences that lots need been granted.
 
     Only an answer "a licence is required" changes. What is prohibited or unknown stays as it is: no licence is known that
-    would allow it.
+    would allow it. A licence is granted to somebody: where a party is on a list, it counts only if its bids are named.
+
+    Parameters
+    ----------
+    grants : each a lot, and the bids that its licence names; None for all bids but those refused because a party is listed
 
     Raises
     ------
-    NotFound : there is no such lot
+    NotFound : there is no such lot or bid
     """
     known = {lot: i for i, lot in enumerate(permits.lots)}
-    for name in lots:
+    bids = {bid: i for i, bid in enumerate(permits.bids)}
+    bid_kind, code, answers = permits.bid_kind.copy(), permits.code, permits.answers
+    lot_kind = permits.lot_kind.copy()
+    required = pl.col("outcome") == "licence_required"
+    listed = pl.col("reason").str.contains(_LISTED)
+    may = answers.select(named=required, any=required & ~listed)
+    lifted = answers.with_columns(
+        permitted=pl.lit(value=True), reason=pl.format("as if the licence were granted: {}", "reason")
+    )
+    moved = {
+        who: np.where(may[who].to_numpy(), answers.height, 0) + np.arange(answers.height)
+        for who in may.columns
+    }
+    answers = pl.concat([answers, lifted.select(list(ANSWER))])
+    for name, named in grants:
         if name not in known:
             raise NotFound("lot", name, list(known))
-    required = pl.col("outcome") == "licence_required"
-    with_licence = permits.answers.filter(required).with_columns(
-        permitted=pl.lit(value=True),
-        reason=pl.format("as if the licence were granted: {}", "reason"),
-    )
-    moved = np.arange(permits.answers.height)
-    moved[permits.answers.select(required).to_series().to_numpy()] = permits.answers.height + np.arange(
-        with_licence.height
-    )
-    lot_kind, code = permits.lot_kind.copy(), permits.code
-    for name in lots:
-        row = moved[code[permits.lot_kind[known[name]]]]
+        for bid in named or ():
+            if bid not in bids:
+                raise NotFound("bid", bid, list(bids))
+        row = code[lot_kind[known[name]]].copy()
+        if named is None:
+            row = _lift(row, moved["any"])
+        else:  # the bids named become kinds of their own, apart from others that had the same answers
+            for bid in named:
+                kind = bid_kind[bids[bid]]
+                bid_kind[bids[bid]] = code.shape[1]
+                code = np.hstack([code, code[:, [kind]]])
+                row = np.append(row, _lift(row[[kind]], moved["named"]))
         lot_kind[known[name]] = len(code)
         code = np.vstack([code, row])
-    answers = pl.concat([permits.answers, with_licence.select(list(ANSWER))])
-    return replace(permits, lot_kind=lot_kind, code=code, answers=answers)
+    return replace(permits, lot_kind=lot_kind, bid_kind=bid_kind, code=code, answers=answers)
+
+
+def _lift(row: NDArray[np.int64], moved: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return answers as granted; one that is granted already stays."""
+    return np.where(row < len(moved), moved[np.minimum(row, len(moved) - 1)], row)
 
 
 def surpluses(clearing: Clearing) -> pl.DataFrame:
