@@ -74,6 +74,10 @@ def run(console_print: Callable[[str], None]) -> None:
         "a day by the hour, drawn from published prices, request sizes and daily curves (bench/published.py)"
     )
     console_print(f"  20,000 orders x 24 hours: {_whole_way(published_book(20_000, 16))}")
+    console_print("a day by the hour with sales, a tenth of the lots for good, in whole nodes of 8")
+    shape = Shape(orders=1_000, periods=24, blocks=(8,))
+    console_print(f"  1,000 orders x 24 hours: {_whole_way(instance(replace(shape, sale_share=0.1), 1))}")
+    console_print(f"  the same without sales: {_whole_way(instance(shape, 1))}")
     console_print("whole nodes for each bid (no sharing)")
     for orders, seed in ((10_000, 14), (100_000, 15)):
         console_print(f"  {orders:,} orders: {_whole_way(instance(Shape(orders=orders, blocks=(8,)), seed))}")

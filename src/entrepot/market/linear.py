@@ -90,8 +90,12 @@ def solver(**options: str | float | bool) -> Any:
     return highs
 
 
-def minimise(c: Columns, right: F64) -> tuple[F64, F64]:
+def minimise(c: Columns, right: F64, seconds: float = float("inf")) -> tuple[F64, F64]:
     """Minimise cost @ x subject to entries @ x <= right and bounds.
+
+    Parameters
+    ----------
+    seconds : after which the solver gives up
 
     Returns
     -------
@@ -104,7 +108,7 @@ def minimise(c: Columns, right: F64) -> tuple[F64, F64]:
     if not c.count or not len(right):
         return np.zeros(c.count), np.zeros(len(right))
     lp, scale = c.program(right)
-    highs = solver(solver="simplex")
+    highs = solver(solver="simplex", time_limit=max(0.0, seconds))
     highs.passModel(lp)
     highs.run()
     status = highs.getModelStatus()

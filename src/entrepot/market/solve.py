@@ -23,6 +23,8 @@ order and the program is widened until none disagrees.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -76,7 +78,9 @@ class Solved:
     objective_micro: float
 
 
-def solve(pooled: Pooled, hours: F64, guess: F64 | None = None) -> Solved:
+def solve(
+    pooled: Pooled, hours: F64, guess: F64 | None = None, left: Callable[[], float] = lambda: math.inf
+) -> Solved:
     """Return an allocation of greatest welfare of the divisible market, with its duals.
 
     Parameters
@@ -84,13 +88,14 @@ def solve(pooled: Pooled, hours: F64, guess: F64 | None = None) -> Solved:
     pooled : the market on kinds
     hours : (periods,) real hours of each period, > 0
     guess : (pools, periods) lease prices that are about right, micro per device-hour
+    left : a clock that says how many seconds are left before the solver gives up
 
     Raises
     ------
     Unproven : the solver stopped without an optimum
     """
     joined = _joined_periods(pooled, len(hours))
-    parts = [_solve_part(pooled, hours, periods, guess) for periods in joined]
+    parts = [_solve_part(pooled, hours, periods, guess, left) for periods in joined]
     return parts[0] if len(parts) == 1 else _join(parts)
 
 
@@ -281,13 +286,15 @@ def _term_columns(pooled: Pooled, here: Mask, live_cell: Mask, live_sale: Mask) 
     return term.astype(np.int64), pool.astype(np.int64)
 
 
-def _solve_part(pooled: Pooled, hours: F64, periods: I64, guess: F64 | None) -> Solved:
+def _solve_part(
+    pooled: Pooled, hours: F64, periods: I64, guess: F64 | None, left: Callable[[], float]
+) -> Solved:
     """Solve the program of some periods; one of many flows on the cheap ones first."""
     here = np.zeros(len(hours), dtype=np.bool_)
     here[periods] = True
     while True:
         frame = _frame(pooled, hours, here, guess)
-        solved = _solve_frame(frame)
+        solved = _solve_frame(frame, left)
         missed = None if guess is None else _missed(frame, solved, here)
         if guess is None or missed is None:
             return solved
@@ -314,26 +321,26 @@ def _missed(frame: _Frame, solved: Solved, here: Mask) -> F64 | None:
     return solved.lease_price if worst > _MISSED else None
 
 
-def _solve_frame(frame: _Frame) -> Solved:
+def _solve_frame(frame: _Frame, left: Callable[[], float]) -> Solved:
     """Solve a program; a large one first coarsely, then exactly on the orders near the guess."""
     supply, demand = frame.supply, frame.demand
     everything = supply.whole(), demand.whole()
     if supply.entries + demand.entries <= _LARGE:
         steps = exact(everything[0]), exact(everything[1])
-        return _unfold(frame, _optimum(frame, *steps), *steps)
-    guess = _optimum(frame, coarse(everything[0], 8), coarse(everything[1], 8))
+        return _unfold(frame, _optimum(frame, *steps, left()), *steps)
+    guess = _optimum(frame, coarse(everything[0], 8), coarse(everything[1], 8), left())
     boxes = supply.box(guess.cell_price, 0.15), demand.box(guess.work_price, 0.15)
-    guess = _optimum(frame, coarse(boxes[0], 16), coarse(boxes[1], 16))
+    guess = _optimum(frame, coarse(boxes[0], 16), coarse(boxes[1], 16), left())
     boxes = supply.box(guess.cell_price, 0.02), demand.box(guess.work_price, 0.02)
     while True:
         steps = exact(boxes[0]), exact(boxes[1])
-        found = _optimum(frame, *steps)
+        found = _optimum(frame, *steps, left())
         wrong = boxes[0].widen(steps[0], found.supplied), boxes[1].widen(steps[1], found.served)
         if not any(wrong):
             return _unfold(frame, found, *steps)
 
 
-def _optimum(frame: _Frame, supply: Steps, demand: Steps) -> _Found:
+def _optimum(frame: _Frame, supply: Steps, demand: Steps, seconds: float) -> _Found:
     """Build and solve the program with merged flexible steps.
 
     Raises
@@ -381,7 +388,7 @@ def _optimum(frame: _Frame, supply: Steps, demand: Steps) -> _Found:
         right[first : first + len(frame.totals)] = p.group_total[frame.totals]
     w_term = _enter_terms(frame, c, first + len(frame.totals))
     right[first + len(frame.totals) :] = 1.0
-    value, dual = minimise(c, right)
+    value, dual = minimise(c, right, seconds)
     price = np.maximum(0.0, -dual)
     return _Found(
         supplied=value[y],

@@ -34,6 +34,10 @@ class Watch:
         begun = time.monotonic()
         return lambda: self.left(max(0.0, most - (time.monotonic() - begun)))
 
+    def part(self, most: float) -> Watch:
+        """Return the watch of a stage that may take at most ``most`` seconds from now."""
+        return Watch(self.left(most), self._progress)
+
     def tell(self, stage: str, welfare: float | None = None, bound: float | None = None) -> None:
         """Tell the listener, if there is one."""
         if self._progress is not None:

@@ -2,7 +2,7 @@
 
 1. The divisible market of everything, sales, leases, terms and totals, is one linear program (see `solve`): its duals are prices
    of devices and of device-hours. Above a few hundred bids that may buy, bids of one class whose demand has the same shape share
-   a group there; every bid's bound is computed with its own numbers all the same.
+   a group there, in a larger market still all bids of one class; every bid's bound is computed with its own numbers all the same.
 2. Who buys, in whole slices and from which lots (`buy`).
 3. The leases that are left are a market of their own, cleared by the engine for it, with every rule (`own.rest`).
 4. A small market is searched as one mixed-integer program at the prices (`search`); the better of the two is kept.
@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeAlias
@@ -18,6 +19,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from entrepot.errors import Unproven
 from entrepot.market import outcome as tables
 from entrepot.market.certify import bound
 from entrepot.market.found import Found
@@ -36,7 +38,7 @@ from entrepot.market.split import FOR_GOOD, Placed
 from entrepot.market.terms import long_bids
 from entrepot.market.watch import Watch
 
-__all__ = ["clear_sale"]
+__all__ = ["FLOWS_MAX", "clear_sale"]
 
 F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
@@ -59,7 +61,7 @@ def clear_sale(book: Book, goods: Goods, watch: Watch, ties: Ties, leases: Lease
     ------
     Unproven : the solver stopped without an optimum
     """
-    pooled, solved = _divisible(book, goods)
+    pooled, solved = _divisible(book, goods, watch)
     prices = publish(pooled, solved)
     watch.tell("prices", None, None)
     lease = prices.lease.astype(np.float64)
@@ -86,16 +88,25 @@ def clear_sale(book: Book, goods: Goods, watch: Watch, ties: Ties, leases: Lease
 _SMALL = 2_000  # bids up to which the market without any sale is tried beside it
 
 
-def _divisible(book: Book, goods: Goods) -> tuple[Pooled, Solved]:
-    """Return the optimum of the divisible market, or of one in which like bids share what they own."""
-    rough = by_class(book, goods)
-    number = apart(book, goods)
-    guess = None
-    if rough is not None:
-        first = pool(book, goods, rough)
-        guess = solve(first, book.hours).lease_price
-    pooled = pool(book, goods, number)
-    return pooled, solve(pooled, book.hours, guess)
+FLOWS_MAX = 60_000  # (group, pool, period) entries of the divisible market above which bids of one class share a group
+_LEASES_S = 6.0  # for the search of the leases that purchases leave, and of those without any
+
+
+def _divisible(book: Book, goods: Goods, watch: Watch) -> tuple[Pooled, Solved]:
+    """Return the optimum of the divisible market, or of one in which like bids share what they own: the finest that is affordable.
+
+    Seconds decide only where the user limits them: half of what is left may go to the finer one.
+    """
+    fine = pool(book, goods, apart(book, goods))
+    flows = float(((fine.group_rate > 0).sum(axis=0) @ (fine.offered > 0)).sum())
+    if flows <= FLOWS_MAX:
+        try:
+            return fine, solve(fine, book.hours, left=watch.until(watch.left(math.inf) / 2))
+        except Unproven:
+            if math.isinf(watch.left(math.inf)):
+                raise
+    coarse = pool(book, goods, by_class(book))
+    return coarse, solve(coarse, book.hours)
 
 
 def _wanted(book: Book, pooled: Pooled, solved: Solved) -> F64:
@@ -136,19 +147,20 @@ def _with_leases(
     gain = np.where(lets, gains_of_lots(book, goods, prices), -np.inf)
     out = ~lets | ~best_of_groups(book, gain, ties) | book.lots["group"].is_in(taken.implode()).to_numpy()
     market, of_leases = rest(book, goods, bought.capacity, out, bought.done)
-    found = leases(market, of_leases, watch)
+    found = leases(market, of_leases, watch.part(_LEASES_S))
     placed = found.placed
     lot, bid = np.concatenate([placed.lot, bought.lot]), np.concatenate([placed.bid, bought.bid])
     period = np.concatenate([placed.period, np.full(len(bought.lot), FOR_GOOD)])
     devices = np.concatenate([placed.devices, bought.devices])
     order = np.lexsort((period, bid, lot))
     together = Prices(found.prices.lease, prices.sale, prices.work)
-    return Found(
+    result = Found(
         together,
         Placed(lot[order], bid[order], period[order], devices[order]),
         work_prices(book, goods, together.lease, together.sale),
         found.committed,
     )
+    return _without_losses(book, goods, result)
 
 
 def _welfare(book: Book, goods: Goods, found: Found) -> float:
@@ -193,12 +205,23 @@ def _stands(book: Book, goods: Goods, found: Found) -> bool:
         {"bid": placed.bid[single], "when": when, "pool": goods.lot_pool[placed.lot[single]]}
     )
     many = pools.unique().select("bid", "when").is_duplicated().any()
-    lost = (_loses(book, goods, found) & ~long).any()
+    lost = (_loses(book, goods, found) & ~long & _may_buy(book, goods)).any()
     return not (little.any() or little_long.any() or twice or many or lost)
 
 
 def _loses(book: Book, goods: Goods, found: Found) -> Mask:
-    """Return (bids,) which would pay more than their work is worth: by the hour, or over all where it owns devices."""
+    """Return (bids,) which would pay more than their work is worth: by the hour, or over all where it may own devices."""
+    surplus, paid = _surplus(book, goods, found)
+    room = 1e-9 * np.abs(paid)
+    by_hour = (surplus < -room).any(axis=1)
+    over_all = surplus.sum(axis=1) < -room.sum(axis=1)
+    weighs_all = np.logical_or(*long_bids(book)) | _may_buy(book, goods)
+    loses: Mask = np.where(weighs_all, over_all, by_hour)
+    return loses
+
+
+def _surplus(book: Book, goods: Goods, found: Found) -> tuple[F64, F64]:
+    """Return (bids, periods) worth less price, and price, micro; what a sale costs stands in the first period."""
     placed, prices = found.placed, found.prices
     out = tables.outcome(book, goods, placed, found.committed)
     hours, limit = book.hours, book.bids["limit_micro"].to_numpy().astype(np.float64)
@@ -210,11 +233,28 @@ def _loses(book: Book, goods: Goods, found: Found) -> Mask:
     )
     paid = np.zeros(book.demand.shape)
     np.add.at(paid, (placed.bid, at), cost)
-    surplus = limit[:, None] * out.served * hours - paid
-    room = 1e-9 * np.abs(paid)
-    buys = np.zeros(len(limit), dtype=np.bool_)
-    buys[placed.bid[good]] = True
-    by_hour = (surplus < -room).any(axis=1)
-    over_all = surplus.sum(axis=1) < -room.sum(axis=1)
-    loses: Mask = np.where(np.logical_or(*long_bids(book)) | buys, over_all, by_hour)
-    return loses
+    surplus: F64 = limit[:, None] * out.served * hours - paid
+    return surplus, paid
+
+
+def _may_buy(book: Book, goods: Goods) -> Mask:
+    """Return (bids,) which could use devices for sale: they weigh the whole horizon, and are never made whole."""
+    live = goods.is_sale & (goods.offered > 0).any(axis=1)
+    may: Mask = ((goods.class_rate > 0) & live).any(axis=1)[book.bid_class]
+    return may
+
+
+def _without_losses(book: Book, goods: Goods, found: Found) -> Found:
+    """Take the leases of bids that may buy and lose over the horizon away in the periods in which they lose.
+
+    The market of leases may place a bid above its worth by the hour, since it is made whole there; these are not.
+    """
+    placed = found.placed
+    loses = _loses(book, goods, found) & ~np.logical_or(*long_bids(book)) & _may_buy(book, goods)
+    if not loses.any() or found.committed is not None:
+        return found
+    surplus = _surplus(book, goods, found)[0]
+    out = loses[placed.bid] & (placed.period != FOR_GOOD)
+    out &= surplus[placed.bid, np.maximum(placed.period, 0)] < 0
+    left = Placed(placed.lot[~out], placed.bid[~out], placed.period[~out], placed.devices[~out])
+    return replace(found, placed=left)

@@ -27,10 +27,8 @@ def _may_buy(book: Book, goods: Goods) -> NDArray[np.bool_]:
     return may
 
 
-def by_class(book: Book, goods: Goods) -> I64 | None:
-    """Return (bids,) groups for a first guess of prices: one for each class; None where all can stand alone at once."""
-    if _alone(book, goods):
-        return None
+def by_class(book: Book) -> I64:
+    """Return (bids,) groups of a market too large for finer ones: of each class those for a total, and the others."""
     total = book.bids["total_mtok"].is_finite().to_numpy()
     return np.where(total, 2, 1).astype(np.int64)
 
