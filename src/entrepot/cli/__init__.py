@@ -177,6 +177,12 @@ app.command(
     "entrepot.cli.market:depth", name="depth", group=_TRADE, help="How deep each pool is, in how few hands."
 )
 app.command(
+    "entrepot.cli.market:curves",
+    name="curves",
+    group=_TRADE,
+    help="Supply and demand of each pool, and its price.",
+)
+app.command(
     "entrepot.cli.market:verify",
     name="verify",
     group=_TRADE,

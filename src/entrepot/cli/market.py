@@ -18,10 +18,12 @@ from entrepot import api, market
 from entrepot.cli import brief
 from entrepot.cli.output import Output, emit, note, stderr_console
 from entrepot.errors import Conflict, Fault, InputError
+from entrepot.market.curve_picture import curves_svg
+from entrepot.market.curves import pool_curves, traded
 from entrepot.report import tables
 from entrepot.report.what_if import what_if_tables
 
-__all__ = ["clear", "depth", "statement", "surplus", "verify", "what_if"]
+__all__ = ["clear", "curves", "depth", "statement", "surplus", "verify", "what_if"]
 
 
 def surplus(
@@ -257,6 +259,64 @@ def depth(
         "HHI is the sum of squared shares in percent; the U.S. merger guidelines of 2023 call more than 1,800 highly "
         "concentrated. Amounts are device-hours, of a sale devices."
     )
+
+
+def curves(
+    market_folder: Path,
+    *,
+    pool: Annotated[list[int] | None, Parameter(negative=())] = None,
+    period: int | None = None,
+    picture: Path | None = None,
+    on: dt.date | None = None,
+    variant: str | None = None,
+    output: Annotated[Output | None, Parameter(name="*")] = None,
+) -> None:
+    """Show supply and demand of each pool: lots in merit order, and what would be bought of it at each price of it.
+
+        entrepot curves examples/spring-2025
+        entrepot curves result --pool 0 --period 12 -o csv
+        entrepot curves result --picture curves.svg
+
+    Demand takes all other prices as the clearing has them, and orders as divisible. Of a sale there is supply alone.
+
+    Parameters
+    ----------
+    market_folder
+        a scenario's folder, or one that clear --save wrote
+    pool
+        this pool, by its number; may be repeated; without it all pools with trade
+    period
+        this period; without it the one in which most of the pool is let
+    picture
+        write an SVG picture into this new file
+    on
+        read the law and the market on this day (of a scenario)
+    variant
+        the reading of contested facts (of a scenario)
+    """
+    if picture is not None and (picture.suffix != ".svg" or picture.exists()):
+        wrong = "is there already" if picture.exists() else "is no .svg file"
+        raise InputError(Fault("--picture", f"{picture} {wrong}", "Name a new file that ends in .svg."))
+    saved = (market_folder / "summary.json").exists()
+    clearing = (
+        market.read(market_folder) if saved else api.clear(api.load(market_folder, as_of=on, variant=variant))
+    )
+    usual = dict(traded(clearing))
+    some = sorted(usual) if pool is None else pool
+    sales = set(clearing.prices.filter(pl.col("period").is_null())["pool"])
+    panels = [
+        pool_curves(clearing, k, None if k in sales else usual.get(k, 0) if period is None else period)
+        for k in some
+    ]
+    if not panels:
+        note("No pool is let. Name one with --pool.")
+        return
+    if picture is not None:
+        unit = f"Prices in {clearing.book.currency} per device-hour"
+        drawn = [panel for panel in panels if panel.height]
+        picture.write_text(curves_svg(drawn, "Supply and demand of each pool", unit), encoding="utf-8")
+        note(f"Drawn: {picture}.")
+    emit(pl.concat(panels).to_dicts(), kind="curves", output=output or Output())
 
 
 def statement(
