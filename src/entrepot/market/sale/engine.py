@@ -240,7 +240,7 @@ def _surplus(book: Book, goods: Goods, found: Found) -> tuple[F64, F64]:
 def _may_buy(book: Book, goods: Goods) -> Mask:
     """Return (bids,) which could use devices for sale: they weigh the whole horizon, and are never made whole."""
     live = goods.is_sale & (goods.offered > 0).any(axis=1)
-    may: Mask = ((goods.class_rate > 0) & live).any(axis=1)[book.bid_class]
+    may: Mask = np.asarray(((goods.class_rate > 0) & live).any(axis=1))[book.bid_class]
     return may
 
 
